@@ -1,0 +1,1 @@
+//! User inference attacks: example statistics, aggregates, validity checks.

@@ -1,0 +1,1 @@
+//! Token log-probabilities and their friends on Burn, a plain reference beside each.

@@ -1,0 +1,1 @@
+//! Causal language models on Burn, their checkpoints and tokenizers.

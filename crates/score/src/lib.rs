@@ -1,0 +1,1 @@
+//! Scorers: log-likelihood of texts under a model, and the score table.

@@ -1,0 +1,1 @@
+//! Tell, with evidence, whether a person'"s
