@@ -1,1 +1,22 @@
-//! User inference attacks: example statistics, aggregates, validity checks.
+#![doc = include_str!("../README.md")]
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`aggregate`], [`users`],
+//! [`result`], [`validity`], [`error`].
+//! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
+
+pub mod aggregate;
+pub mod error;
+pub mod examples;
+pub mod result;
+pub mod statistic;
+pub mod statistics;
+pub mod users;
+pub mod validity;
+
+pub use aggregate::Aggregate;
+pub use error::{AttackError, Model};
+pub use examples::ScoredExamples;
+pub use result::{AttackResult, FPRS, evaluate};
+pub use statistic::{Evidence, Needs, Statistic};
+pub use statistics::{LikelihoodRatio, LogLikelihood, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood};
+pub use users::{UserStatistics, user_statistics};
+pub use validity::Validity;

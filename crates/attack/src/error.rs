@@ -1,0 +1,115 @@
+//! Why an attack has no result.
+
+use std::fmt;
+
+use userprint_core::Detail;
+use userprint_stats::StatsError;
+
+/// Whose scores are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Model {
+    /// The fine-tuned model under attack.
+    Target,
+    /// The model that calibrates.
+    Reference,
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Target => "target",
+            Self::Reference => "reference",
+        })
+    }
+}
+
+/// Why an attack has no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttackError {
+    /// A column has not one entry a row.
+    #[error("column `{column}` has {found} entries, expected {expected}")]
+    UnequalColumns {
+        /// Name of the column.
+        column: &'static str,
+        /// Its length.
+        found: usize,
+        /// Number of rows.
+        expected: usize,
+    },
+    /// A user is held-in in one row and held-out in another.
+    #[error("row {row} puts user {user_idx} on the other side than a row before")]
+    UserOnBothSides {
+        /// The row that contradicts.
+        row: usize,
+        /// The user.
+        user_idx: u32,
+    },
+    /// A log-likelihood is positive, NaN or infinite.
+    #[error("the {model} log-likelihood of row {row} is {value}, expected a finite number of at most 0")]
+    BadLogLikelihood {
+        /// Whose score.
+        model: Model,
+        /// The row.
+        row: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// A row has no scored token.
+    #[error("row {row} has no tokens scored by the {model}")]
+    NoTokens {
+        /// Whose score.
+        model: Model,
+        /// The row.
+        row: usize,
+    },
+    /// A statistic needs finer scores than there are.
+    #[error("`{statistic}` needs {needed:?} detail, the scores of the {model} have {found:?}")]
+    TooCoarse {
+        /// Name of the statistic.
+        statistic: &'static str,
+        /// Whose scores.
+        model: Model,
+        /// What the statistic needs.
+        needed: Detail,
+        /// What is there.
+        found: Detail,
+    },
+    /// A statistic has no finite value for a row.
+    #[error("`{statistic}` has no finite value for row {row}")]
+    Undefined {
+        /// Name of the statistic.
+        statistic: &'static str,
+        /// The row.
+        row: usize,
+    },
+    /// The example statistics of a user have no finite aggregate.
+    #[error("the {aggregate} of `{statistic}` over the examples of user {user_idx} is not finite")]
+    UndefinedForUser {
+        /// Name of the statistic.
+        statistic: &'static str,
+        /// Name of the aggregate.
+        aggregate: &'static str,
+        /// The user.
+        user_idx: u32,
+    },
+    /// A blind classifier did not answer for each user.
+    #[error("the blind classifier gave {found} scores for {expected} users")]
+    BlindScores {
+        /// Scores that it gave.
+        found: usize,
+        /// Number of users.
+        expected: usize,
+    },
+    /// Fewer permutations than the test needs to be able to reject.
+    #[error("{found} permutations cannot show a p-value below .001, expected at least {needed}")]
+    TooFewPermutations {
+        /// What was asked.
+        found: u32,
+        /// The least that is enough.
+        needed: u32,
+    },
+    /// The users' statistics have no ROC curve.
+    #[error("the statistics of the users cannot be judged")]
+    Stats(#[from] StatsError),
+}
