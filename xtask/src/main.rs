@@ -1,2 +1,54 @@
-//! Tasks.
-fn main() {}
+//! The project's tasks. Light on purpose: this links none of the crates, so it builds in seconds.
+#![expect(clippy::print_stdout, reason = "a task's output is what it prints")]
+
+mod bench;
+mod ci;
+mod fixtures;
+mod machine;
+mod recipe;
+mod reproduce;
+mod tidy;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use xshell::Shell;
+
+/// The project's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Repeat an experiment and hold its result against the recipe's expectation.
+    Reproduce(reproduce::Reproduce),
+    /// Run the benches; with --record, keep their medians.
+    Bench(bench::Bench),
+    /// Everything that must hold before a change is shared, cheapest first.
+    Ci,
+    /// The rules that no compiler checks: crate arrows, file and function sizes, words, fixtures.
+    Tidy,
+    /// Rewrite fixtures/manifest.toml, or check it.
+    Fixtures(fixtures::Fixtures),
+}
+
+fn main() -> anyhow::Result<()> {
+    let sh = Shell::new()?;
+    match Cli::parse().task {
+        Task::Reproduce(task) => task.run(&sh),
+        Task::Bench(task) => task.run(&sh),
+        Task::Ci => ci::run(&sh),
+        Task::Tidy => tidy::run(&sh),
+        Task::Fixtures(task) => task.run(),
+    }
+}
+
+/// The folder of the workspace.
+fn project_root() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map_or(xtask.clone(), PathBuf::from)
+}
