@@ -1,1 +1,7 @@
-//! Token log-probabilities and their friends on Burn, a plain reference beside each.
+#![doc = include_str!("../README.md")]
+
+pub mod adam;
+pub mod attention;
+pub mod gelu;
+pub mod head;
+pub mod plain;

@@ -1,1 +1,14 @@
-//! Scorers: log-likelihood of texts under a model, and the score table.
+#![doc = include_str!("../README.md")]
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod error;
+mod in_memory;
+mod scorer;
+pub mod store;
+mod table;
+
+pub use error::ScoreError;
+pub use in_memory::InMemoryScorer;
+pub use scorer::{Scorer, ScorerId};
+pub use table::{ScoreTable, zlib_bytes};

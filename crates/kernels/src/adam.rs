@@ -1,0 +1,143 @@
+//! One Adam update.
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+/// The constants of Adam.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Decay of the mean of gradients.
+    pub beta_1: f32,
+    /// Decay of the mean of squared gradients.
+    pub beta_2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+}
+
+impl AdamConfig {
+    /// .9, .999 and 1e-8, as in the paper and in PyTorch.
+    pub const STANDARD: Self = Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
+}
+
+/// A parameter and its two moments, flat.
+#[derive(Clone, Debug)]
+pub struct AdamSlot<B: Backend> {
+    /// The parameter.
+    pub weight: Tensor<B, 1>,
+    /// Mean of gradients.
+    pub first: Tensor<B, 1>,
+    /// Mean of squared gradients.
+    pub second: Tensor<B, 1>,
+}
+
+/// Update number `step` (from 1) of a parameter.
+///
+/// `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`,
+/// `w ← w − lr · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)`.
+///
+/// On a host backend (`on_host`) it is one pass over the four arrays; elsewhere it is tensor operations.
+///
+/// # Reference
+/// Kingma & Ba, arXiv:1412.6980v9, Algorithm 1.
+pub fn adam<B: Backend>(
+    slot: AdamSlot<B>,
+    gradient: Tensor<B, 1>,
+    learning_rate: f64,
+    step: u64,
+    config: AdamConfig,
+    on_host: bool,
+) -> AdamSlot<B> {
+    let exponent = i32::try_from(step).unwrap_or(i32::MAX);
+    let correction_1 = 1.0 - f64::from(config.beta_1).powi(exponent);
+    let correction_2 = 1.0 - f64::from(config.beta_2).powi(exponent);
+    let rate = learning_rate / correction_1;
+    let root = correction_2.sqrt();
+    if on_host {
+        one_pass(slot, gradient, rate as f32, root as f32, config)
+    } else {
+        by_operations(slot, gradient, rate, root, config)
+    }
+}
+
+fn by_operations<B: Backend>(
+    slot: AdamSlot<B>,
+    gradient: Tensor<B, 1>,
+    rate: f64,
+    root: f64,
+    config: AdamConfig,
+) -> AdamSlot<B> {
+    let (beta_1, beta_2) = (config.beta_1, config.beta_2);
+    let first = slot.first.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
+    let second = slot.second.mul_scalar(beta_2) + (gradient.clone() * gradient).mul_scalar(1.0 - beta_2);
+    let denominator = second.clone().sqrt().div_scalar(root).add_scalar(config.epsilon);
+    let weight = slot.weight - first.clone().mul_scalar(rate) / denominator;
+    AdamSlot { weight, first, second }
+}
+
+fn one_pass<B: Backend>(
+    slot: AdamSlot<B>,
+    gradient: Tensor<B, 1>,
+    rate: f32,
+    root: f32,
+    config: AdamConfig,
+) -> AdamSlot<B> {
+    let device = gradient.device();
+    let (mut weight, mut first, mut second) = (host(slot.weight), host(slot.first), host(slot.second));
+    let gradient = host(gradient);
+    let (beta_1, beta_2, epsilon) = (config.beta_1, config.beta_2, config.epsilon);
+    for (((w, m), v), g) in weight.iter_mut().zip(&mut first).zip(&mut second).zip(&gradient) {
+        *m = beta_1 * *m + (1.0 - beta_1) * g;
+        *v = beta_2 * *v + (1.0 - beta_2) * g * g;
+        *w -= rate * *m / (v.sqrt() / root + epsilon);
+    }
+    let back = |values: Vec<f32>| {
+        let n = values.len();
+        Tensor::from_data(TensorData::new(values, [n]), &device)
+    };
+    AdamSlot { weight: back(weight), first: back(first), second: back(second) }
+}
+
+fn host<B: Backend>(tensor: Tensor<B, 1>) -> Vec<f32> {
+    let data = tensor.into_data().convert::<f32>();
+    data.into_vec().expect("converted to f32 just above")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Flex;
+
+    fn run(on_host: bool) -> Vec<f32> {
+        let tensor = |values: &[f32]| Tensor::<Flex, 1>::from_floats(values, &Default::default());
+        let zero = tensor(&[0.0; 3]);
+        let mut slot = AdamSlot { weight: tensor(&[1.0, -2.0, 0.5]), first: zero.clone(), second: zero };
+        for step in 1..=5 {
+            let gradient = slot.weight.clone().mul_scalar(2.0).add_scalar(step as f32 * 0.1);
+            slot = adam(slot, gradient, 0.01, step, AdamConfig::STANDARD, on_host);
+        }
+        slot.weight.into_data().to_vec().unwrap()
+    }
+
+    fn by_definition() -> Vec<f64> {
+        [1.0f64, -2.0, 0.5]
+            .map(|start| {
+                let (mut w, mut m, mut v) = (start, 0.0, 0.0);
+                for t in 1..=5 {
+                    let g = 2.0 * w + 0.1 * f64::from(t);
+                    m = 0.9 * m + 0.1 * g;
+                    v = 0.999 * v + 0.001 * g * g;
+                    w -= 0.01 * (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.999f64.powi(t))).sqrt() + 1e-8);
+                }
+                w
+            })
+            .to_vec()
+    }
+
+    #[test]
+    fn both_forms_agree_with_the_definition() {
+        for on_host in [true, false] {
+            for (fast, slow) in run(on_host).iter().zip(by_definition()) {
+                assert!((f64::from(*fast) - slow).abs() < 1e-6, "on_host {on_host}: {fast} against {slow}");
+            }
+        }
+    }
+}

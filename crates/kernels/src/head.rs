@@ -1,0 +1,214 @@
+//! The language-model head in tiles: token log-probabilities, and the loss with its gradients.
+
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+/// Logits held at once, in numbers: 32 MiB in f32.
+const TILE_LOGITS: usize = 1 << 23;
+
+/// `log p` of each target under `softmax(hidden weightᵀ)`, nats.
+///
+/// Only a tile of rows of the `[n, v]` logits exists at a time.
+///
+/// # Shapes
+/// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` `[n]`, the result `[n]`.
+pub fn token_log_probs<B: Backend>(
+    hidden: &Tensor<B, 2>,
+    weight: &Tensor<B, 2>,
+    targets: &Tensor<B, 1, Int>,
+) -> Tensor<B, 1> {
+    let tiles = tiles(hidden, weight);
+    let log_probs = tiles.map(|rows| {
+        let logits = hidden.clone().slice([rows.clone()]).matmul(weight.clone().transpose());
+        let chosen = logits.clone().gather(1, targets.clone().slice([rows]).unsqueeze_dim(1));
+        (chosen - log_sum_exp(logits)).squeeze_dim(1)
+    });
+    Tensor::cat(log_probs.collect(), 0)
+}
+
+/// What [`token_moments`] finds for each row, all `[n]`.
+#[derive(Clone, Debug)]
+pub struct TokenMoments<B: Backend> {
+    /// `log p` of the target, nats.
+    pub log_prob: Tensor<B, 1>,
+    /// `Σ_v p_v log p_v`, nats.
+    pub mean: Tensor<B, 1>,
+    /// Standard deviation of `log p_v` under `p`, nats.
+    pub std_dev: Tensor<B, 1>,
+    /// The most likely token.
+    pub argmax: Tensor<B, 1, Int>,
+}
+
+/// As [`token_log_probs`], with the moments of `log p` over the vocabulary and the argmax.
+///
+/// # Reference
+/// The moments are those of Min-K%++, arXiv:2404.02936v4, eq. 3.
+pub fn token_moments<B: Backend>(
+    hidden: &Tensor<B, 2>,
+    weight: &Tensor<B, 2>,
+    targets: &Tensor<B, 1, Int>,
+) -> TokenMoments<B> {
+    let (mut log_prob, mut mean, mut std_dev, mut argmax) = (vec![], vec![], vec![], vec![]);
+    for rows in tiles(hidden, weight) {
+        let logits = hidden.clone().slice([rows.clone()]).matmul(weight.clone().transpose());
+        let log_p = logits.clone() - log_sum_exp(logits);
+        let p = log_p.clone().exp();
+        let tile_mean = (p.clone() * log_p.clone()).sum_dim(1);
+        let variance = (p * (log_p.clone() - tile_mean.clone()).powi_scalar(2)).sum_dim(1);
+        let chosen = log_p.clone().gather(1, targets.clone().slice([rows]).unsqueeze_dim(1));
+        log_prob.push(chosen.squeeze_dim(1));
+        mean.push(tile_mean.squeeze_dim(1));
+        std_dev.push(variance.sqrt().squeeze_dim(1));
+        argmax.push(log_p.argmax(1).squeeze_dim(1));
+    }
+    TokenMoments {
+        log_prob: Tensor::cat(log_prob, 0),
+        mean: Tensor::cat(mean, 0),
+        std_dev: Tensor::cat(std_dev, 0),
+        argmax: Tensor::cat(argmax, 0),
+    }
+}
+
+/// The weighted loss of a head and its gradients.
+#[derive(Clone, Debug)]
+pub struct HeadLoss<B: Backend> {
+    /// `−Σ_i weights_i log p_i`, `[1]`.
+    pub loss: Tensor<B, 1>,
+    /// Its gradient by the hidden states, `[n, d]`.
+    pub d_hidden: Tensor<B, 2>,
+    /// Its gradient by the head's weight, `[v, d]`.
+    pub d_weight: Tensor<B, 2>,
+}
+
+/// `−Σ_i weights_i log p_i` with its gradients, in tiles and without autodiff.
+///
+/// With `p = softmax(hidden weightᵀ)`, the logits' gradient is `weights_i (p − onehot(target_i))`;
+/// the others follow from it by the chain rule, tile by tile.
+///
+/// # Shapes
+/// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` and `weights` `[n]`.
+pub fn head_loss<B: Backend>(
+    hidden: &Tensor<B, 2>,
+    weight: &Tensor<B, 2>,
+    targets: &Tensor<B, 1, Int>,
+    weights: &Tensor<B, 1>,
+) -> HeadLoss<B> {
+    let device = hidden.device();
+    let mut loss = Tensor::zeros([1], &device);
+    let mut d_hidden = Vec::new();
+    let mut d_weight: Option<Tensor<B, 2>> = None;
+    for rows in tiles(hidden, weight) {
+        let n = rows.len();
+        let tile = hidden.clone().slice([rows.clone()]);
+        let target = targets.clone().slice([rows.clone()]).reshape([n, 1]);
+        let weights = weights.clone().slice([rows]).reshape([n, 1]);
+        let logits = tile.clone().matmul(weight.clone().transpose());
+        let chosen = logits.clone().gather(1, target.clone());
+        let log_sum = log_sum_exp(logits.clone());
+        loss = loss + (weights.clone() * (log_sum.clone() - chosen)).sum();
+        let p = (logits - log_sum).exp() * weights.clone();
+        let d_logits = p.scatter(1, target, weights.neg(), burn::tensor::IndexingUpdateOp::Add);
+        d_hidden.push(d_logits.clone().matmul(weight.clone()));
+        let tile_d_weight = d_logits.transpose().matmul(tile);
+        d_weight = Some(match d_weight {
+            Some(sum) => sum + tile_d_weight,
+            None => tile_d_weight,
+        });
+    }
+    let d_weight = d_weight.unwrap_or_else(|| weight.zeros_like());
+    HeadLoss { loss, d_hidden: Tensor::cat(d_hidden, 0), d_weight }
+}
+
+/// Row ranges whose logits fit in a tile.
+fn tiles<B: Backend>(
+    hidden: &Tensor<B, 2>,
+    weight: &Tensor<B, 2>,
+) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
+    let n = hidden.dims()[0];
+    let rows = (TILE_LOGITS / weight.dims()[0]).max(1);
+    (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
+}
+
+/// `[n, v]` to `[n, 1]`.
+fn log_sum_exp<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
+    let max = logits.clone().max_dim(1);
+    (logits - max.clone()).exp().sum_dim(1).log() + max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plain;
+    use burn::backend::{Autodiff, Flex};
+    use burn::tensor::Distribution;
+
+    struct Case {
+        hidden: Tensor<Flex, 2>,
+        weight: Tensor<Flex, 2>,
+        targets: Tensor<Flex, 1, Int>,
+    }
+
+    fn case(n: usize, d: usize, v: usize) -> Case {
+        let device = Default::default();
+        let targets: Vec<i32> = (0..n).map(|i| ((i * 7919) % v) as i32).collect();
+        Case {
+            hidden: Tensor::random([n, d], Distribution::Normal(0.0, 2.0), &device),
+            weight: Tensor::random([v, d], Distribution::Normal(0.0, 1.0), &device),
+            targets: Tensor::from_ints(targets.as_slice(), &device),
+        }
+    }
+
+    fn f64s<const D: usize>(x: &Tensor<Flex, D>) -> Vec<f64> {
+        x.to_data().iter::<f64>().collect()
+    }
+
+    fn targets(case: &Case) -> Vec<usize> {
+        case.targets.to_data().iter::<i64>().map(|t| t as usize).collect()
+    }
+
+    #[track_caller]
+    fn assert_close(fast: &[f64], slow: &[f64], tolerance: f64) {
+        assert_eq!(fast.len(), slow.len());
+        for (i, (fast, slow)) in fast.iter().zip(slow).enumerate() {
+            assert!((fast - slow).abs() <= tolerance * (1.0 + slow.abs()), "{i}: {fast} against {slow}");
+        }
+    }
+
+    #[test]
+    fn log_probs_agree_with_plain_across_tiles() {
+        let case = case(300, 8, 50_257); // two tiles
+        let fast = f64s(&token_log_probs(&case.hidden, &case.weight, &case.targets));
+        let slow = plain::token_log_probs(&f64s(&case.hidden), &f64s(&case.weight), &targets(&case), 8);
+        assert_close(&fast, &slow, 1e-5);
+    }
+
+    #[test]
+    fn moments_agree_with_plain() {
+        let case = case(40, 8, 97);
+        let fast = token_moments(&case.hidden, &case.weight, &case.targets);
+        let slow = plain::moments(&f64s(&case.hidden), &f64s(&case.weight), 8);
+        assert_close(&f64s(&fast.mean), &slow.iter().map(|m| m.0).collect::<Vec<_>>(), 1e-5);
+        assert_close(&f64s(&fast.std_dev), &slow.iter().map(|m| m.1).collect::<Vec<_>>(), 1e-4);
+        let argmax: Vec<usize> = fast.argmax.to_data().iter::<i64>().map(|a| a as usize).collect();
+        assert_eq!(argmax, slow.iter().map(|m| m.2).collect::<Vec<_>>());
+        let log_prob = token_log_probs(&case.hidden, &case.weight, &case.targets);
+        assert_close(&f64s(&fast.log_prob), &f64s(&log_prob), 1e-5);
+    }
+
+    #[test]
+    fn gradients_agree_with_autodiff() {
+        let case = case(300, 8, 30_011); // two tiles
+        let weights = Tensor::<Flex, 1>::random([300], Distribution::Uniform(0.0, 1.0), &Default::default());
+        let fast = head_loss(&case.hidden, &case.weight, &case.targets, &weights);
+
+        let hidden = Tensor::<Autodiff<Flex>, 2>::from_inner(case.hidden.clone()).require_grad();
+        let weight = Tensor::<Autodiff<Flex>, 2>::from_inner(case.weight.clone()).require_grad();
+        let targets = Tensor::<Autodiff<Flex>, 1, Int>::from_inner(case.targets.clone()).unsqueeze_dim(1);
+        let log_p = burn::tensor::activation::log_softmax(hidden.clone().matmul(weight.clone().transpose()), 1);
+        let loss = (log_p.gather(1, targets).squeeze_dim(1) * Tensor::from_inner(weights)).sum().neg();
+        let grads = loss.backward();
+
+        assert_close(&f64s(&fast.loss), &f64s(&loss.inner()), 1e-5);
+        assert_close(&f64s(&fast.d_hidden), &f64s(&hidden.grad(&grads).unwrap()), 1e-5);
+        assert_close(&f64s(&fast.d_weight), &f64s(&weight.grad(&grads).unwrap()), 1e-5);
+    }
+}
