@@ -5,7 +5,8 @@ use crate::{Accountant, AccountingError, DpEvent, NeighboringRelation};
 
 /// Adds up Rényi divergences order by order, and turns the best order into epsilon.
 ///
-/// Bounds adding or removing one unit. Loose by 5 to 15 % where privacy loss distributions are exact.
+/// Bounds adding or removing one unit. Against privacy loss distributions it is 8 to 17 % too large at common
+/// settings, and twice as large at a sampling probability of .001 with a noise multiplier of .8.
 ///
 /// # Reference
 /// Mironov, Talwar & Zhang, arXiv:1908.10530 (subsampled Gaussian);
