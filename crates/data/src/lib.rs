@@ -1,1 +1,25 @@
-//! Corpora in, splits out: readers, the user split, the synthetic population, the blind baseline.
+#![doc = include_str!("../README.md")]
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`split`], [`selection`], [`synthetic`], [`blind`],
+//! [`error`].
+
+pub mod blind;
+mod columns;
+pub mod corpus;
+pub mod error;
+pub mod in_memory_corpus;
+mod position;
+pub mod read;
+pub mod selection;
+pub mod split;
+pub mod synthetic;
+
+pub use blind::BlindClassifier;
+pub use columns::Columns;
+pub use corpus::Corpus;
+pub use error::CorpusError;
+pub use in_memory_corpus::{CorpusRow, InMemoryCorpus};
+pub use position::Position;
+pub use read::read_corpus;
+pub use selection::{Selection, train_set};
+pub use split::{Partition, UserSplit, partition};
+pub use synthetic::{Population, PopulationConfig};

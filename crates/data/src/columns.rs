@@ -1,0 +1,89 @@
+//! Which column of a file holds what.
+
+use crate::{CorpusError, Position};
+
+/// Names of the columns to read.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Columns {
+    /// Who the text belongs to: a string or an integer.
+    pub user_id: String,
+    /// The text.
+    pub text: String,
+    /// Unique within the user: a string or an integer. Without it the id is made from the text.
+    pub example_id: Option<String>,
+}
+
+/// Positions of the wanted columns among those of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColumnIndices {
+    pub(crate) user_id: usize,
+    pub(crate) text: usize,
+    pub(crate) example_id: Option<usize>,
+}
+
+impl Columns {
+    /// Finds the columns among the names of a file.
+    pub(crate) fn find(&self, names: &[&str], position: &Position) -> Result<ColumnIndices, CorpusError> {
+        let find = |column: &str| {
+            names
+                .iter()
+                .position(|name| *name == column)
+                .ok_or_else(|| missing(column, names, position.clone()))
+        };
+        Ok(ColumnIndices {
+            user_id: find(&self.user_id)?,
+            text: find(&self.text)?,
+            example_id: self.example_id.as_deref().map(find).transpose()?,
+        })
+    }
+}
+
+/// The error for an absent column, with the columns that exist.
+pub(crate) fn missing(column: &str, names: &[&str], position: Position) -> CorpusError {
+    // A CSV file without a header has a user's text where the names should be: that must not be shown.
+    let like_data =
+        |name: &&str| name.len() > 64 || name.contains('@') || name.split_whitespace().count() > 4;
+    let shown: &[&str] = if names.iter().any(like_data) { &[] } else { names };
+    CorpusError::MissingColumn {
+        position,
+        column: column.to_owned(),
+        found: shown.iter().map(|&name| name.to_owned()).collect(),
+        nearest: shown.iter().min_by_key(|name| edit_distance(name, column)).map(|&name| name.to_owned()),
+    }
+}
+
+/// Levenshtein distance between lower-cased names.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.to_lowercase().chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let cost = (diagonal + usize::from(a != *b)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn edit_distance_knows_the_textbook_case() {
+        assert_eq!(edit_distance("kitten", "Sitting"), 3);
+        assert_eq!(edit_distance("", "ab"), 2);
+    }
+
+    #[test]
+    fn a_row_of_data_is_not_shown_as_column_names() {
+        let names = ["ada@example.org", "a secret"];
+        let error = missing("text", &names, Position::line(Path::new("x.csv"), 1));
+        assert!(!error.to_string().contains("secret"));
+        assert!(error.to_string().contains("first row names the columns"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Delimited text with a header row.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::path::Path;
+
+use csv::{ErrorKind, StringRecord};
+
+use super::{MAX_LINE_BYTES, read_error};
+use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
+use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+
+pub(super) fn read(
+    path: &Path,
+    text: Box<dyn BufRead>,
+    delimiter: u8,
+    columns: &Columns,
+) -> Result<InMemoryCorpus, CorpusError> {
+    let n_pending = Cell::new(0);
+    let metered = Metered { inner: text, n_pending: &n_pending };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(metered);
+    let mut line = 1;
+    let header = reader.headers().map_err(|error| csv_error(path, line, error, &n_pending))?;
+    if header.is_empty() {
+        return Err(CorpusError::NoRows { file: path.to_owned() });
+    }
+    let indices = columns.find(&header.iter().collect::<Vec<_>>(), &Position::line(path, 1))?;
+    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
+    let mut builder = CorpusBuilder::new(path, "line");
+    let mut record = StringRecord::new();
+    loop {
+        n_pending.set(0);
+        line = reader.position().line();
+        if !reader.read_record(&mut record).map_err(|error| csv_error(path, line, error, &n_pending))? {
+            break;
+        }
+        let row = CorpusRow {
+            user_id: record[indices.user_id].to_owned(),
+            example_id: indices.example_id.map(|index| record[index].to_owned()),
+            text: record[indices.text].to_owned(),
+        };
+        builder.push(record.position().map_or(line, csv::Position::line), row, names)?;
+    }
+    builder.finish()
+}
+
+/// Refuses to go on once too much was read for one record: a quote that is never closed swallows the file.
+struct Metered<'c> {
+    inner: Box<dyn BufRead>,
+    n_pending: &'c Cell<usize>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.n_pending.get() > MAX_LINE_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let n_bytes = self.inner.read(buffer)?;
+        self.n_pending.set(self.n_pending.get() + n_bytes);
+        Ok(n_bytes)
+    }
+}
+
+fn csv_error(path: &Path, line: u64, error: csv::Error, n_pending: &Cell<usize>) -> CorpusError {
+    let line = error.position().map_or(line, csv::Position::line);
+    let position = Position::line(path, line);
+    match error.into_kind() {
+        ErrorKind::Io(_) if n_pending.get() > MAX_LINE_BYTES => {
+            CorpusError::LineTooLong { position, limit_bytes: MAX_LINE_BYTES }
+        }
+        ErrorKind::Io(error) => read_error(position, error),
+        ErrorKind::Utf8 { err, .. } => CorpusError::NotUtf8 { position, byte: err.valid_up_to() },
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            CorpusError::FieldCount { position, found: len, expected: expected_len }
+        }
+        _ => read_error(position, io::ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,101 @@
+//! JSON Lines: one object a line.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{MAX_LINE_BYTES, read_error};
+use crate::columns::missing;
+use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
+use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+
+pub(super) fn read(
+    path: &Path,
+    mut lines: Box<dyn BufRead>,
+    columns: &Columns,
+) -> Result<InMemoryCorpus, CorpusError> {
+    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
+    let mut builder = CorpusBuilder::new(path, "line");
+    let mut line = Vec::new();
+    for number in 1.. {
+        let position = Position::line(path, number);
+        line.clear();
+        let mut limited = (&mut lines).take(MAX_LINE_BYTES as u64 + 1);
+        let n_bytes =
+            limited.read_until(b'\n', &mut line).map_err(|error| read_error(position.clone(), error))?;
+        if n_bytes == 0 {
+            break;
+        }
+        if n_bytes > MAX_LINE_BYTES {
+            return Err(CorpusError::LineTooLong { position, limit_bytes: MAX_LINE_BYTES });
+        }
+        let text = match std::str::from_utf8(&line) {
+            Ok(text) => text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text),
+            Err(error) => return Err(CorpusError::NotUtf8 { position, byte: error.valid_up_to() }),
+        };
+        if !text.trim().is_empty() {
+            builder.push(number, row(text, columns, &position)?, names)?;
+        }
+    }
+    builder.finish()
+}
+
+fn row(line: &str, columns: &Columns, position: &Position) -> Result<CorpusRow, CorpusError> {
+    let object = match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => return Err(CorpusError::NotJson { position: position.clone(), byte: 1 }),
+        Err(error) if error.is_eof() => return Err(CorpusError::CutJson { position: position.clone() }),
+        // The parser's own message can quote the line, so only its place is kept.
+        Err(error) => return Err(CorpusError::NotJson { position: position.clone(), byte: error.column() }),
+    };
+    let example_id = columns.example_id.as_deref().map(|column| id(&object, column, position)).transpose()?;
+    let user_id = id(&object, &columns.user_id, position)?;
+    match value(&object, &columns.text, position)? {
+        Value::String(text) => Ok(CorpusRow { user_id, example_id, text: text.clone() }),
+        other => Err(wrong_type(other, &columns.text, "a string", position)),
+    }
+}
+
+fn id(object: &Map<String, Value>, column: &str, position: &Position) -> Result<String, CorpusError> {
+    match value(object, column, position)? {
+        Value::String(id) => Ok(id.clone()),
+        Value::Number(id) if !id.is_f64() => Ok(id.to_string()),
+        other => Err(wrong_type(other, column, "a string or an integer", position)),
+    }
+}
+
+/// The value of a column that must have one.
+fn value<'o>(
+    object: &'o Map<String, Value>,
+    column: &str,
+    position: &Position,
+) -> Result<&'o Value, CorpusError> {
+    match object.get(column) {
+        Some(Value::Null) => {
+            Err(CorpusError::NoValue { position: position.clone(), column: column.into(), found: "null" })
+        }
+        Some(value) => Ok(value),
+        None => {
+            let names: Vec<&str> = object.keys().map(String::as_str).collect();
+            Err(missing(column, &names, position.clone()))
+        }
+    }
+}
+
+fn wrong_type(value: &Value, column: &str, expected: &'static str, position: &Position) -> CorpusError {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number with a fraction or beyond 64 bits",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    CorpusError::WrongType {
+        position: position.clone(),
+        column: column.into(),
+        found: found.into(),
+        expected,
+    }
+}

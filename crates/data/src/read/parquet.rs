@@ -1,0 +1,125 @@
+//! Parquet, through Arrow.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, LargeStringArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::read_error;
+use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
+use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+
+/// Few rows at a time, for a text can be long.
+const BATCH_ROWS: usize = 1024;
+
+pub(super) fn read(path: &Path, file: File, columns: &Columns) -> Result<InMemoryCorpus, CorpusError> {
+    let builder = reader_builder(path, file)?;
+    let top = Position::row(path, 1);
+    let schema = builder.schema().clone();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let indices = columns.find(&names, &top)?;
+    check_type(&schema, indices.text, false, &top)?;
+    check_type(&schema, indices.user_id, true, &top)?;
+    if let Some(example_id) = indices.example_id {
+        check_type(&schema, example_id, true, &top)?;
+    }
+    let wanted = [indices.user_id, indices.text].into_iter().chain(indices.example_id);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+    let mut corpus = CorpusBuilder::new(path, "row");
+    let mut n_rows = 0;
+    for batch in batches.map_err(|error| damaged(&top, error))? {
+        let batch = batch.map_err(|error| damaged(&Position::row(path, n_rows + 1), error))?;
+        n_rows = push_batch(&mut corpus, path, &batch, columns, n_rows)?;
+    }
+    corpus.finish()
+}
+
+/// Opens the footer; a file that lacks it was cut off.
+pub(crate) fn reader_builder(
+    path: &Path,
+    mut file: File,
+) -> Result<ParquetRecordBatchReaderBuilder<File>, CorpusError> {
+    let top = Position::row(path, 1);
+    let magics = magics(&mut file).map_err(|error| read_error(top.clone(), error))?;
+    match magics.map(|magic| &magic == b"PAR1") {
+        [true, false] => Err(CorpusError::CutOff { position: top }),
+        _ => ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&top, error)),
+    }
+}
+
+/// The first and the last four bytes.
+fn magics(file: &mut File) -> std::io::Result<[[u8; 4]; 2]> {
+    let mut magics = [[0; 4]; 2];
+    file.read_exact(&mut magics[0])?;
+    file.seek(SeekFrom::End(-4))?;
+    file.read_exact(&mut magics[1])?;
+    Ok(magics)
+}
+
+fn check_type(schema: &SchemaRef, index: usize, is_id: bool, position: &Position) -> Result<(), CorpusError> {
+    let field = schema.field(index);
+    let value_type = match field.data_type() {
+        DataType::Dictionary(_, value_type) => value_type,
+        plain => plain,
+    };
+    let is_string = matches!(value_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    if is_string || (is_id && value_type.is_integer()) {
+        return Ok(());
+    }
+    Err(CorpusError::WrongType {
+        position: position.clone(),
+        column: field.name().clone(),
+        found: field.data_type().to_string(),
+        expected: if is_id { "strings or integers" } else { "strings" },
+    })
+}
+
+/// Adds the rows of a batch and returns the number of rows so far.
+fn push_batch(
+    corpus: &mut CorpusBuilder,
+    path: &Path,
+    batch: &RecordBatch,
+    columns: &Columns,
+    n_before: u64,
+) -> Result<u64, CorpusError> {
+    let strings = |name: &str| {
+        let column = batch.column_by_name(name).expect("the column was projected");
+        to_strings(column).map_err(|error| damaged(&Position::row(path, n_before + 1), error))
+    };
+    let (users, texts) = (strings(&columns.user_id)?, strings(&columns.text)?);
+    let example_ids = columns.example_id.as_deref().map(strings).transpose()?;
+    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
+    for (row, number) in (0..batch.num_rows()).zip(n_before + 1..) {
+        let value = |column: &LargeStringArray, name: &str| match column.is_valid(row) {
+            true => Ok(column.value(row).to_owned()),
+            false => Err(CorpusError::NoValue {
+                position: Position::row(path, number),
+                column: name.to_owned(),
+                found: "null",
+            }),
+        };
+        let row = CorpusRow {
+            user_id: value(&users, names[0])?,
+            example_id: example_ids.as_ref().map(|ids| value(ids, names[1])).transpose()?,
+            text: value(&texts, names[2])?,
+        };
+        corpus.push(number, row, names)?;
+    }
+    Ok(n_before + batch.num_rows() as u64)
+}
+
+fn to_strings(column: &ArrayRef) -> Result<LargeStringArray, arrow::error::ArrowError> {
+    // Large offsets never overflow, however long the texts of a batch are.
+    let strings = cast(column, &DataType::LargeUtf8)?;
+    Ok(strings.as_any().downcast_ref::<LargeStringArray>().expect("cast to large strings").clone())
+}
+
+fn damaged(position: &Position, error: impl std::error::Error + Send + Sync + 'static) -> CorpusError {
+    CorpusError::Damaged { position: position.clone(), source: Box::new(error) }
+}
