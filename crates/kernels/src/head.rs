@@ -203,7 +203,8 @@ mod tests {
         let hidden = Tensor::<Autodiff<Flex>, 2>::from_inner(case.hidden.clone()).require_grad();
         let weight = Tensor::<Autodiff<Flex>, 2>::from_inner(case.weight.clone()).require_grad();
         let targets = Tensor::<Autodiff<Flex>, 1, Int>::from_inner(case.targets.clone()).unsqueeze_dim(1);
-        let log_p = burn::tensor::activation::log_softmax(hidden.clone().matmul(weight.clone().transpose()), 1);
+        let log_p =
+            burn::tensor::activation::log_softmax(hidden.clone().matmul(weight.clone().transpose()), 1);
         let loss = (log_p.gather(1, targets).squeeze_dim(1) * Tensor::from_inner(weights)).sum().neg();
         let grads = loss.backward();
 

@@ -24,7 +24,8 @@ pub fn moments(hidden: &[f64], weight: &[f64], d: usize) -> Vec<(f64, f64, usize
             let log_probs = log_softmax(&logits(row, weight));
             let mean: f64 = log_probs.iter().map(|l| l.exp() * l).sum();
             let variance: f64 = log_probs.iter().map(|l| l.exp() * (l - mean).powi(2)).sum();
-            let argmax = (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
+            let argmax =
+                (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
             (mean, variance.sqrt(), argmax)
         })
         .collect()

@@ -1,1 +1,16 @@
-//! Causal language models on Burn, their checkpoints and tokenizers.
+#![doc = include_str!("../README.md")]
+
+pub mod backend;
+pub mod checkpoint;
+mod decoder;
+mod error;
+pub mod gpt_neo;
+mod local_scorer;
+mod params;
+mod tokenizer;
+
+pub use decoder::{CausalLm, Decoder, DecoderConfig};
+pub use error::ModelError;
+pub use local_scorer::{LocalScorer, ScoringOptions};
+pub use params::{Params, n_parameters};
+pub use tokenizer::{Bos, HfTokenizer};

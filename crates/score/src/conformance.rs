@@ -70,7 +70,10 @@ fn totals_are_sums(scorer: &dyn Scorer, texts: &[&str]) {
     for (row, log_probs) in tokens.rows().enumerate() {
         assert_eq!(log_probs.len(), scores.n_tokens[row] as usize, "row {row}: number of tokens");
         let sum: f64 = log_probs.iter().map(|&l| f64::from(l)).sum();
-        assert!((sum - scores.log_likelihood[row]).abs() < 1e-9 * (1.0 + sum.abs()), "row {row}: total is no sum");
+        assert!(
+            (sum - scores.log_likelihood[row]).abs() < 1e-9 * (1.0 + sum.abs()),
+            "row {row}: total is no sum"
+        );
     }
 }
 

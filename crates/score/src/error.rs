@@ -40,7 +40,9 @@ pub enum ScoreError {
         index: usize,
     },
     /// A log-likelihood that is not a finite number at most 0.
-    #[error("text {index} of the batch got log-likelihood {found} from scorer `{scorer}`, expected finite and <= 0")]
+    #[error(
+        "text {index} of the batch got log-likelihood {found} from scorer `{scorer}`, expected finite and <= 0"
+    )]
     NotALogLikelihood {
         /// Who scored.
         scorer: ScorerId,

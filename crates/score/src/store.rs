@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Float32Builder, Float64Array, ListArray, ListBuilder,
-    RecordBatch, StringArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Float32Builder, Float64Array, ListArray,
+    ListBuilder, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, UInt32Type, UInt64Type};
@@ -74,7 +74,11 @@ pub fn read_scores(path: &Path) -> Result<ScoreTable, ScoreError> {
         Err(_) => vec![0; n_rows],
     };
     let token_log_probs = columns.f32_lists("token_log_probs");
-    let moments = match (columns.f32_lists("mean_log_p"), columns.f32_lists("std_dev_log_p"), columns.flags("is_argmax")) {
+    let moments = match (
+        columns.f32_lists("mean_log_p"),
+        columns.f32_lists("std_dev_log_p"),
+        columns.flags("is_argmax"),
+    ) {
         (Some(mean), Some(std_dev), Some(is_argmax)) => Some(Moments { mean, std_dev, is_argmax }),
         _ => None,
     };
@@ -86,7 +90,9 @@ pub fn read_scores(path: &Path) -> Result<ScoreTable, ScoreError> {
         n_bytes: sizes("n_bytes"),
         zlib_bytes: sizes("zlib_bytes"),
         scores: TextScores {
-            log_likelihood: columns.find::<Float64Type>("log_likelihood", DataType::Float64, "float64")?.to_vec(),
+            log_likelihood: columns
+                .find::<Float64Type>("log_likelihood", DataType::Float64, "float64")?
+                .to_vec(),
             n_tokens: columns.find::<UInt32Type>("n_tokens", DataType::UInt32, "uint32")?.to_vec(),
             token_log_probs,
             moments,
@@ -177,8 +183,8 @@ fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, metadata: &[(&str, &str)])
         .build();
     let beside = path.with_extension("parquet.tmp");
     let file = File::create(&beside).map_err(|e| failed("create it", e.into()))?;
-    let mut writer =
-        ArrowWriter::try_new(file, batch.schema(), Some(properties)).map_err(|e| failed("write it", e.into()))?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))
+        .map_err(|e| failed("write it", e.into()))?;
     writer.write(&batch).map_err(|e| failed("write it", e.into()))?;
     let file = writer.into_inner().map_err(|e| failed("finish it", e.into()))?;
     file.sync_all().map_err(|e| failed("bring it to the disk", e.into()))?;
@@ -209,7 +215,12 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn array(&self, name: &'static str, wanted: DataType, expected: &'static str) -> Result<&'a ArrayRef, ScoreError> {
+    fn array(
+        &self,
+        name: &'static str,
+        wanted: DataType,
+        expected: &'static str,
+    ) -> Result<&'a ArrayRef, ScoreError> {
         let column = self.batch.column_by_name(name);
         let column = column.filter(|column| column.data_type() == &wanted && column.null_count() == 0);
         column.ok_or_else(|| {
@@ -244,13 +255,17 @@ impl<'a> Columns<'a> {
 
     fn f32_lists(&self, name: &str) -> Option<Ragged<f32>> {
         let list = self.list(name)?;
-        list.iter().map(|row| Some(row?.as_primitive_opt::<Float32Type>()?.values().to_vec())).collect::<Option<Vec<_>>>()
+        list.iter()
+            .map(|row| Some(row?.as_primitive_opt::<Float32Type>()?.values().to_vec()))
+            .collect::<Option<Vec<_>>>()
             .map(|rows| rows.into_iter().collect())
     }
 
     fn flags(&self, name: &str) -> Option<Ragged<bool>> {
         let list = self.list(name)?;
-        list.iter().map(|row| Some(row?.as_boolean_opt()?.values().iter().collect::<Vec<_>>())).collect::<Option<Vec<_>>>()
+        list.iter()
+            .map(|row| Some(row?.as_boolean_opt()?.values().iter().collect::<Vec<_>>()))
+            .collect::<Option<Vec<_>>>()
             .map(|rows| rows.into_iter().collect())
     }
 }

@@ -1,0 +1,259 @@
+//! Scoring with a model in this process.
+
+use std::fmt;
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize};
+use userprint_kernels::head;
+use userprint_score::{ScoreError, Scorer, ScorerId};
+
+use crate::CausalLm;
+
+/// How a [`LocalScorer`] reads texts, and how it batches them; batching does not change scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoringOptions {
+    /// Token to put before each text; without one the first token is context and not scored.
+    pub bos_token: Option<u32>,
+    /// Longest input; longer texts are cut. The model's context bounds it.
+    pub max_tokens: usize,
+    /// Tokens in a batch, padding counted.
+    pub batch_tokens: usize,
+}
+
+impl Default for ScoringOptions {
+    fn default() -> Self {
+        Self { bos_token: None, max_tokens: usize::MAX, batch_tokens: 4096 }
+    }
+}
+
+/// A model in this process as a [`Scorer`].
+pub struct LocalScorer<B: Backend> {
+    id: ScorerId,
+    lm: CausalLm<B>,
+    tokenizer: Arc<dyn Tokenize>,
+    options: ScoringOptions,
+    device: B::Device,
+}
+
+impl<B: Backend> fmt::Debug for LocalScorer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalScorer")
+            .field("id", &self.id)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One token's answer.
+#[derive(Clone, Copy, Debug, Default)]
+struct TokenScore {
+    log_prob: f32,
+    mean: f32,
+    std_dev: f32,
+    is_argmax: bool,
+}
+
+impl<B: Backend> LocalScorer<B> {
+    /// A scorer of a model and the tokenizer that it was trained with.
+    pub fn new(id: &str, lm: CausalLm<B>, tokenizer: Arc<dyn Tokenize>, options: ScoringOptions) -> Self {
+        let device = lm.head().device();
+        let options = ScoringOptions { max_tokens: options.max_tokens.min(lm.config.context), ..options };
+        Self { id: ScorerId::new(id), lm, tokenizer, options, device }
+    }
+
+    /// The inputs: each text's ids, cut, with the beginning-of-text token if there is one.
+    fn inputs(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ScoreError> {
+        let tokens = self.tokenizer.encode(texts)?;
+        let mut inputs = Vec::with_capacity(texts.len());
+        for (index, ids) in tokens.ids.rows().enumerate() {
+            let all = self.options.bos_token.into_iter().chain(ids.iter().copied());
+            let input: Vec<u32> = all.take(self.options.max_tokens).collect();
+            if input.len() < 2 {
+                return Err(ScoreError::NothingToScore { index, n_tokens: ids.len() });
+            }
+            inputs.push(input);
+        }
+        Ok(inputs)
+    }
+
+    /// Texts by length, in groups whose padded size fits the budget.
+    fn batches(&self, inputs: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..inputs.len()).collect();
+        order.sort_by_key(|&row| (inputs[row].len(), row));
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for row in order {
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * inputs[row].len() <= self.options.batch_tokens => {
+                    batch.push(row)
+                }
+                _ => batches.push(vec![row]),
+            }
+        }
+        batches
+    }
+
+    /// Scores of one batch, rows in its order. Padding stands at the end, where causal attention does not see it.
+    fn score_batch(&self, inputs: &[&[u32]], detail: Detail) -> Vec<Vec<TokenScore>> {
+        let t = inputs.iter().map(|input| input.len() - 1).max().unwrap_or(0);
+        let b = inputs.len();
+        let mut ids = vec![0i64; b * t];
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (row, input) in inputs.iter().enumerate() {
+            for (position, pair) in input.windows(2).enumerate() {
+                ids[row * t + position] = i64::from(pair[0]);
+                places.push((row * t + position) as i64);
+                targets.push(i64::from(pair[1]));
+            }
+        }
+        let ints = |values: Vec<i64>| {
+            let n = values.len();
+            Tensor::<B, 1, Int>::from_data(TensorData::new(values, [n]), &self.device)
+        };
+        let hidden = self.lm.hidden(ints(ids).reshape([b, t]));
+        let hidden = hidden.reshape([b * t, self.lm.config.width]).select(0, ints(places));
+        let flat = self.token_scores(&hidden, targets, detail);
+        let mut rest = flat.as_slice();
+        let rows = inputs.iter().map(|input| {
+            let (row, tail) = rest.split_at(input.len() - 1);
+            rest = tail;
+            row.to_vec()
+        });
+        rows.collect()
+    }
+
+    fn token_scores(&self, hidden: &Tensor<B, 2>, targets: Vec<i64>, detail: Detail) -> Vec<TokenScore> {
+        let n = targets.len();
+        let target = Tensor::<B, 1, Int>::from_data(TensorData::new(targets.clone(), [n]), &self.device);
+        if detail < Detail::Moments {
+            let log_probs = floats(head::token_log_probs(hidden, &self.lm.head(), &target));
+            return log_probs.map(|log_prob| TokenScore { log_prob, ..TokenScore::default() }).collect();
+        }
+        let moments = head::token_moments(hidden, &self.lm.head(), &target);
+        let argmax = moments.argmax.into_data();
+        let is_argmax = argmax.iter::<i64>().zip(targets).map(|(argmax, target)| argmax == target);
+        floats(moments.log_prob)
+            .zip(floats(moments.mean).zip(floats(moments.std_dev)))
+            .zip(is_argmax)
+            .map(|((log_prob, (mean, std_dev)), is_argmax)| TokenScore { log_prob, mean, std_dev, is_argmax })
+            .collect()
+    }
+}
+
+fn floats<B: Backend>(tensor: Tensor<B, 1>) -> impl Iterator<Item = f32> {
+    let values: Vec<f32> =
+        tensor.into_data().convert::<f32>().into_vec().expect("converted to f32 just above");
+    values.into_iter()
+}
+
+impl<B: Backend> Scorer for LocalScorer<B> {
+    fn id(&self) -> &ScorerId {
+        &self.id
+    }
+
+    fn detail(&self) -> Detail {
+        Detail::Moments
+    }
+
+    fn score(&self, texts: &[&str], detail: Detail) -> Result<TextScores, ScoreError> {
+        (self as &dyn Scorer).check_detail(detail)?;
+        let inputs = self.inputs(texts)?;
+        let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
+        for batch in self.batches(&inputs) {
+            let batch_inputs: Vec<&[u32]> = batch.iter().map(|&row| inputs[row].as_slice()).collect();
+            for (row, scores) in batch.into_iter().zip(self.score_batch(&batch_inputs, detail)) {
+                rows[row] = scores;
+            }
+        }
+        let scores = columns(&rows, detail);
+        for (index, &found) in scores.log_likelihood.iter().enumerate() {
+            if !(found.is_finite() && found <= 0.0) {
+                return Err(ScoreError::NotALogLikelihood { scorer: self.id.clone(), index, found });
+            }
+        }
+        Ok(scores)
+    }
+}
+
+fn columns(rows: &[Vec<TokenScore>], detail: Detail) -> TextScores {
+    let column =
+        |of: fn(&TokenScore) -> f32| -> Ragged<f32> { rows.iter().map(|row| row.iter().map(of)).collect() };
+    // A probability of 1 may round to a log-probability barely above 0.
+    let log_prob = |token: &TokenScore| token.log_prob.min(0.0);
+    TextScores {
+        log_likelihood: rows.iter().map(|row| row.iter().map(|t| f64::from(log_prob(t))).sum()).collect(),
+        n_tokens: rows.iter().map(|row| row.len() as u32).collect(),
+        token_log_probs: (detail >= Detail::Tokens).then(|| column(log_prob)),
+        moments: (detail >= Detail::Moments).then(|| Moments {
+            mean: column(|token| token.mean),
+            std_dev: column(|token| token.std_dev),
+            is_argmax: rows.iter().map(|row| row.iter().map(|token| token.is_argmax)).collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Cpu;
+    use crate::gpt_neo::GptNeoConfig;
+    use crate::{Bos, HfTokenizer};
+    use userprint_core::Seed;
+    use userprint_score::conformance;
+
+    const TEXTS: [&str; 5] = [
+        "one text",
+        "another text, a good deal longer than the first one, and than the local window of the model",
+        "x y",
+        "the same words, the same words, the same words",
+        "one text more",
+    ];
+
+    fn scorer(options: ScoringOptions) -> LocalScorer<Cpu> {
+        let tokenizer = HfTokenizer::train(&TEXTS, 300).unwrap();
+        let config = GptNeoConfig { window_size: 4, ..GptNeoConfig::small(300, 64, 16, 2, 2) };
+        let config = GptNeoConfig { initializer_range: 0.3, ..config };
+        let bos_token = tokenizer.bos_token(Bos::Always, config.bos_token_id).unwrap();
+        let lm = CausalLm::init(config.decoder().unwrap(), Seed(3), &Default::default());
+        LocalScorer::new("test", lm, Arc::new(tokenizer), ScoringOptions { bos_token, ..options })
+    }
+
+    #[test]
+    fn passes_the_suite() {
+        conformance::scorer(&scorer(ScoringOptions::default()), &TEXTS);
+    }
+
+    #[test]
+    fn batch_size_does_not_change_scores() {
+        let all = scorer(ScoringOptions::default()).score(&TEXTS, Detail::Tokens).unwrap();
+        let one = ScoringOptions { batch_tokens: 1, ..ScoringOptions::default() };
+        let one = scorer(one).score(&TEXTS, Detail::Tokens).unwrap();
+        assert_eq!(all.n_tokens, one.n_tokens);
+        let (all, one) = (all.token_log_probs.unwrap(), one.token_log_probs.unwrap());
+        for (a, b) in all.values().iter().zip(one.values()) {
+            assert!((a - b).abs() < 1e-4, "{a} against {b}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let scorer = scorer(ScoringOptions { max_tokens: 5, ..ScoringOptions::default() });
+        let scores = scorer.score(&TEXTS, Detail::Total).unwrap();
+        assert_eq!(scores.n_tokens[1], 4);
+    }
+
+    #[test]
+    fn empty_text_is_an_error_that_names_its_place() {
+        let scorer = scorer(ScoringOptions::default());
+        let error = scorer.score(&["one text", ""], Detail::Total).unwrap_err();
+        assert!(matches!(error, ScoreError::NothingToScore { index: 1, n_tokens: 0 }), "{error}");
+    }
+
+    #[test]
+    fn probabilities_sum_to_one() {
+        let scorer = scorer(ScoringOptions::default());
+        let moments = scorer.score(&TEXTS, Detail::Moments).unwrap().moments.unwrap();
+        assert!(moments.mean.values().iter().all(|&mean| mean < 0.0));
+        assert!(moments.std_dev.values().iter().all(|&std_dev| std_dev > 0.0));
+    }
+}

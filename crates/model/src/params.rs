@@ -1,0 +1,80 @@
+//! Parameters by path, in one fixed order.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::decoder::from_host;
+
+/// Walks over a module's parameters, `h.0.attn.q_proj.weight` and so on, always in the same order.
+#[derive(Debug)]
+pub struct Params;
+
+impl Params {
+    /// Reads each parameter: path, shape, values.
+    pub fn for_each<B: Backend, M: Module<B>>(module: &M, each: impl FnMut(&str, &[usize], Vec<f32>)) {
+        module.visit(&mut Reader { path: Vec::new(), each });
+    }
+
+    /// Replaces the values of each parameter by what `each` makes of its path and shape.
+    ///
+    /// # Panics
+    /// If `each` returns another number of values than the shape has.
+    pub fn for_each_mut<B: Backend, M: Module<B>>(
+        module: &mut M,
+        each: impl FnMut(&str, &[usize]) -> Vec<f32>,
+    ) {
+        let mut writer = Writer { path: Vec::new(), each };
+        *module = module.clone().map(&mut writer);
+    }
+}
+
+/// Number of parameters, tied ones once.
+pub fn n_parameters<B: Backend, M: Module<B>>(module: &M) -> u64 {
+    module.num_params() as u64
+}
+
+struct Reader<F> {
+    path: Vec<String>,
+    each: F,
+}
+
+impl<B: Backend, F: FnMut(&str, &[usize], Vec<f32>)> ModuleVisitor<B> for Reader<F> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let tensor = param.val();
+        let shape = tensor.dims();
+        let values = tensor.into_data().convert::<f32>().into_vec().expect("converted to f32 just above");
+        (self.each)(&self.path.join("."), &shape, values);
+    }
+}
+
+struct Writer<F> {
+    path: Vec<String>,
+    each: F,
+}
+
+impl<B: Backend, F: FnMut(&str, &[usize]) -> Vec<f32>> ModuleMapper<B> for Writer<F> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let path = self.path.join(".");
+        param.map(|tensor| {
+            let (shape, requires_grad) = (tensor.dims(), tensor.is_require_grad());
+            let values = (self.each)(&path, &shape);
+            from_host(values, shape, &tensor.device()).set_require_grad(requires_grad)
+        })
+    }
+}

@@ -1,0 +1,349 @@
+//! `report.html`: one self-contained page on one run, for a reader who has five minutes.
+//!
+//! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
+
+mod canvas;
+mod histogram;
+mod losses;
+mod number;
+mod roc;
+mod table;
+mod verdict;
+
+use askama::Template;
+use plotters::drawing::DrawingAreaErrorKind;
+
+use crate::results::Results;
+use table::Table;
+use verdict::{Tile, Verdict};
+
+/// What the report is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportInput<'a> {
+    /// What the run found.
+    pub results: &'a Results,
+    /// Statistic of each held-in user under the headline attack.
+    pub held_in: &'a [f64],
+    /// Statistic of each held-out user under the headline attack.
+    pub held_out: &'a [f64],
+    /// How long each stage took.
+    pub timings: &'a [Timing],
+    /// What was run, as names and values: version, commit, device, hashes.
+    pub environment: &'a [(String, String)],
+    /// The resolved experiment file.
+    pub experiment_toml: &'a str,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timing {
+    /// Name of the stage.
+    pub stage: String,
+    /// Wall-clock seconds.
+    pub wall_s: f64,
+    /// What that amounts to, such as `5,120 tokens/s`; may be empty.
+    pub note: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A user statistic cannot be drawn.
+    #[error("statistic {index} of the {membership} users is {value}, expected a finite number")]
+    NotFinite {
+        /// `held-in` or `held-out`.
+        membership: &'static str,
+        /// Position among those users.
+        index: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// The user statistics have no ROC.
+    #[error("the user statistics have no ROC")]
+    Roc {
+        /// Why not.
+        source: userprint_stats::StatsError,
+    },
+    /// A plot failed.
+    #[error("the {plot} plot could not be drawn")]
+    Plot {
+        /// Which plot.
+        plot: &'static str,
+        /// Why not.
+        source: DrawingAreaErrorKind<std::io::Error>,
+    },
+    /// The page failed.
+    #[error("the page could not be laid out")]
+    Page {
+        /// Why not.
+        #[from]
+        source: askama::Error,
+    },
+}
+
+/// A plot and what to see in it.
+struct Figure {
+    title: &'static str,
+    svg: String,
+    caption: String,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    name: &'a str,
+    seed: u64,
+    attack: String,
+    void: &'a [String],
+    verdict: Verdict,
+    tiles: [Tile; 4],
+    figures: Vec<Figure>,
+    tables: Vec<Table>,
+    experiment_toml: &'a str,
+}
+
+/// Renders the report as one HTML file; the same input gives the same bytes.
+///
+/// # Errors
+/// [`ReportError::NotFinite`] and [`ReportError::Roc`] where the user statistics cannot be ranked.
+pub fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
+    check_finite("held-in", input.held_in)?;
+    check_finite("held-out", input.held_out)?;
+    let results = input.results;
+    let n_held_out = input.held_out.len();
+    let mut tables = vec![
+        table::attacks(results),
+        table::checks(results),
+        table::rates(results, n_held_out),
+        table::losses(results),
+        table::counts(results),
+        table::model(results),
+        table::timings(input),
+        table::environment(input),
+    ];
+    tables.retain(|table| !table.rows.is_empty());
+    let page = Page {
+        name: &results.name,
+        seed: results.seed,
+        attack: format!("{}, {}", number::words(&results.statistic), number::words(&results.aggregate)),
+        void: &results.void,
+        verdict: Verdict::new(results, n_held_out),
+        tiles: verdict::tiles(results, n_held_out),
+        figures: figures(input)?,
+        tables,
+        experiment_toml: input.experiment_toml,
+    };
+    Ok(page.render()?)
+}
+
+fn check_finite(membership: &'static str, values: &[f64]) -> Result<(), ReportError> {
+    match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        Some((index, &value)) => Err(ReportError::NotFinite { membership, index, value }),
+        None => Ok(()),
+    }
+}
+
+fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
+    let ReportInput { results, held_in, held_out, .. } = *input;
+    let points = roc::roc_points(held_in, held_out)?;
+    let label = statistic_label(&results.statistic, &results.aggregate);
+    let mut figures = vec![
+        Figure {
+            title: "User statistic",
+            svg: histogram::plot(held_in, held_out, &label)?,
+            caption:
+                "How the users of each group spread. The further the held-in users lie to the right of the \
+                      held-out users, the easier they are to tell apart."
+                    .to_string(),
+        },
+        Figure {
+            title: "ROC",
+            svg: roc::plot_linear(&points, results.auroc)?,
+            caption:
+                "Share of held-in users found against share of held-out users wrongly accused, over all \
+                      thresholds. Guessing follows the dashed diagonal."
+                    .to_string(),
+        },
+        Figure {
+            title: "ROC, logarithmic axes",
+            svg: roc::plot_log(&points, held_in.len(), held_out.len())?,
+            caption: format!(
+                "The same curve where false accusations are rare. It starts at one of the {} held-out users: \
+                 lower rates cannot be measured with these users.",
+                number::grouped(held_out.len() as u64)
+            ),
+        },
+    ];
+    if let Some(svg) = losses::plot(&results.training, results.target_step)? {
+        let caption = format!(
+            "Validation losses of held-in and held-out users and the training loss. The dashed line marks \
+             the target, the checkpoint under attack: step {}.",
+            number::grouped(results.target_step)
+        );
+        figures.push(Figure { title: "Losses along fine-tuning", svg, caption });
+    }
+    Ok(figures)
+}
+
+/// What the user statistic is and its unit, for an axis.
+fn statistic_label(statistic: &str, aggregate: &str) -> String {
+    let quantity = match statistic {
+        "token_mean_likelihood_ratio" => "log-likelihood ratio, nats per token".to_string(),
+        "likelihood_ratio" => "log-likelihood ratio, nats".to_string(),
+        "token_mean_log_likelihood" => "log-likelihood, nats per token".to_string(),
+        "log_likelihood" => "log-likelihood, nats".to_string(),
+        _ => number::words(statistic),
+    };
+    format!("{} {quantity}", number::words(aggregate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::*;
+
+    fn results() -> Results {
+        let rates = || [("0.01".to_string(), None), ("0.1".to_string(), Some(0.25))].into();
+        Results {
+            schema: 1,
+            name: "desk".to_string(),
+            seed: 7,
+            void: Vec::new(),
+            statistic: "token_mean_likelihood_ratio".to_string(),
+            aggregate: "mean".to_string(),
+            auroc: 0.71,
+            auroc_interval: [0.64, 0.78],
+            auroc_bootstrap: BootstrapSummary { resamples: 1000, mean: 0.711, std_dev: 0.036 },
+            tpr_at_fpr: rates(),
+            placebo_auroc: 0.5,
+            null_auroc: 0.52,
+            null_interval: [0.31, 0.72],
+            blind_auroc: 0.55,
+            blind_p_value: 0.23,
+            validation_loss: ValidationLoss {
+                held_in: 3.1,
+                held_out: 3.25,
+                reference_held_in: 3.4,
+                reference_held_out: 3.41,
+            },
+            users: UserCounts { public: 120, held_in: 23, held_out: 24, dropped: 3 },
+            examples: ExampleCounts {
+                pretrain: 9000,
+                train: 1800,
+                attack_held_in: 230,
+                attack_held_out: 240,
+                scored_tokens: 61_000,
+            },
+            attacks: vec![AttackRow {
+                statistic: "token_mean_likelihood_ratio".to_string(),
+                aggregate: "mean".to_string(),
+                auroc: 0.71,
+                auroc_interval: [0.64, 0.78],
+                tpr_at_fpr: rates(),
+            }],
+            training: vec![CurvePoint {
+                step: 0,
+                epoch: 0.0,
+                train_loss: None,
+                held_in: 3.4,
+                held_out: 3.41,
+            }],
+            target_step: 0,
+            model: ModelSummary {
+                family: "gpt_neo".to_string(),
+                n_parameters: 3_400_000,
+                vocab_size: 4096,
+                context: 256,
+                reference: "pre-trained on public users".to_string(),
+            },
+        }
+    }
+
+    #[track_caller]
+    fn page(results: &Results, held_in: &[f64], held_out: &[f64]) -> String {
+        let timings =
+            [Timing { stage: "train".to_string(), wall_s: 61.0, note: "5,120 tokens/s".to_string() }];
+        let environment = [("device".to_string(), "2 cores".to_string())];
+        let input = ReportInput {
+            results,
+            held_in,
+            held_out,
+            timings: &timings,
+            environment: &environment,
+            experiment_toml: "seed = 7",
+        };
+        let html = render(&input).unwrap();
+        assert_eq!(html, render(&input).unwrap(), "the same input gives the same bytes");
+        assert!(!html.contains("NaN") && !html.contains("inf,"), "a plot has a coordinate that is no number");
+        html
+    }
+
+    const HELD_IN: [f64; 4] = [0.3, 0.5, 0.2, 0.9];
+    const HELD_OUT: [f64; 4] = [-0.3, 0.1, 0.2, 0.25];
+
+    #[test]
+    fn loads_nothing() {
+        let html = page(&results(), &HELD_IN, &HELD_OUT);
+        for loader in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", " id="] {
+            assert!(!html.contains(loader), "{loader}");
+        }
+        assert_eq!(html.matches("<svg viewBox").count(), 4);
+    }
+
+    #[test]
+    fn states_the_verdict() {
+        let html = page(&results(), &HELD_IN, &HELD_OUT);
+        assert!(html.contains(
+            "with probability .71 (95\u{a0}% interval .64 to .78): <strong>held-in users can be told apart."
+        ));
+        let unsure = Results { auroc_interval: [0.46, 0.78], ..results() };
+        assert!(page(&unsure, &HELD_IN, &HELD_OUT).contains("cannot be told apart with these users"));
+        let backwards = Results { auroc: 0.3, auroc_interval: [0.2, 0.4], ..results() };
+        assert!(page(&backwards, &HELD_IN, &HELD_OUT).contains("works backwards"));
+    }
+
+    #[test]
+    fn has_the_banner_if_and_only_if_void() {
+        let banner = "VOID: do not use these numbers";
+        assert!(!page(&results(), &HELD_IN, &HELD_OUT).contains(banner));
+        let void = Results { void: vec!["the null attack succeeds".to_string()], ..results() };
+        let html = page(&void, &HELD_IN, &HELD_OUT);
+        assert!(html.contains(banner) && html.contains("the null attack succeeds"));
+        assert!(!html.contains("can be told apart"), "a void run has no verdict");
+    }
+
+    #[test]
+    fn escapes_names() {
+        let name = "<b>a & b</b>".to_string();
+        let html =
+            page(&Results { name: name.clone(), statistic: name.clone(), ..results() }, &HELD_IN, &HELD_OUT);
+        assert!(!html.contains("<b>a"));
+    }
+
+    #[test]
+    fn copes_with_separation_ties_and_few_users() {
+        page(&results(), &[3.0, 4.0], &[1.0, 2.0]);
+        page(&results(), &[1.0; 5], &[1.0; 5]);
+        page(&results(), &[0.0], &[0.0]);
+        page(&Results { training: Vec::new(), attacks: Vec::new(), ..results() }, &HELD_IN, &HELD_OUT);
+    }
+
+    #[test]
+    fn refuses_what_has_no_order() {
+        let results = results();
+        let input = ReportInput {
+            results: &results,
+            held_in: &[0.0, f64::NAN],
+            held_out: &[0.0],
+            timings: &[],
+            environment: &[],
+            experiment_toml: "",
+        };
+        assert!(matches!(
+            render(&input),
+            Err(ReportError::NotFinite { membership: "held-in", index: 1, .. })
+        ));
+        assert!(matches!(render(&ReportInput { held_in: &[], ..input }), Err(ReportError::Roc { .. })));
+    }
+}

@@ -1,0 +1,264 @@
+//! The tables: rows of cells, made here and laid out by the template.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::number::{decimals, digits_for, duration, grouped, interval, percent, probability, signed, words};
+use super::{ReportInput, verdict};
+use crate::results::{AttackRow, Results};
+
+/// A titled table; `note` explains it in a sentence or two.
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    pub(super) note: String,
+    pub(super) head: Vec<Cell>,
+    pub(super) rows: Vec<Row>,
+    /// Whether it takes the width of the page.
+    pub(super) is_wide: bool,
+}
+
+/// A row; the headline's is emphasised.
+pub(super) struct Row {
+    pub(super) cells: Vec<Cell>,
+    pub(super) is_headline: bool,
+}
+
+/// A cell: its words, and the class of the style sheet that sets them.
+pub(super) struct Cell {
+    pub(super) text: String,
+    pub(super) class: &'static str,
+}
+
+/// Longer words than this may wrap.
+const SHORT: usize = 32;
+
+fn text(text: impl Into<String>) -> Cell {
+    let text = text.into();
+    let class = if text.chars().count() <= SHORT { "short" } else { "text" };
+    Cell { text, class }
+}
+
+fn number(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), class: "number" }
+}
+
+fn verdict_of(passes: bool) -> Cell {
+    if passes {
+        Cell { text: "pass".to_string(), class: "pass" }
+    } else {
+        Cell { text: "void".to_string(), class: "fail" }
+    }
+}
+
+fn row(cells: Vec<Cell>) -> Row {
+    Row { cells, is_headline: false }
+}
+
+/// Every statistic with every aggregate.
+pub(super) fn attacks(results: &Results) -> Table {
+    let rates: BTreeSet<&String> =
+        results.attacks.iter().flat_map(|attack| attack.tpr_at_fpr.keys()).collect();
+    let rates = by_value(rates);
+    let mut head = vec![text("Statistic"), text("Aggregate"), number("AUROC"), number("95\u{a0}% interval")];
+    head.extend(rates.iter().map(|(_, rate)| number(format!("TPR at {}", percent(*rate)))));
+    let line = |attack: &AttackRow| {
+        let mut cells = vec![
+            text(words(&attack.statistic)),
+            text(words(&attack.aggregate)),
+            number(probability(attack.auroc, 3)),
+            number(interval(attack.auroc_interval, 3)),
+        ];
+        cells.extend(rates.iter().map(|(name, _)| number(tpr(&attack.tpr_at_fpr, name))));
+        let is_headline = attack.statistic == results.statistic && attack.aggregate == results.aggregate;
+        Row { cells, is_headline }
+    };
+    Table {
+        title: "Attacks",
+        note: "Every example statistic with every aggregate over a user's attack examples. The headline, in bold, \
+               is the one that the experiment file names; the best of the others, picked afterwards, would \
+               flatter the attack. A dash stands where there are too few held-out users for that false positive rate."
+            .to_string(),
+        head,
+        rows: results.attacks.iter().map(line).collect(),
+        is_wide: true,
+    }
+}
+
+/// Names of rates in order of their value; a name that is no rate is left out.
+fn by_value(names: BTreeSet<&String>) -> Vec<(String, f64)> {
+    let mut rates: Vec<_> = names
+        .into_iter()
+        .filter_map(|n| Some((n.clone(), n.parse().ok().filter(|rate| *rate > 0.0)?)))
+        .collect();
+    rates.sort_by(|a: &(String, f64), b| a.1.total_cmp(&b.1));
+    rates
+}
+
+fn tpr(rates: &BTreeMap<String, Option<f64>>, name: &str) -> String {
+    rates.get(name).copied().flatten().map_or("–".to_string(), |tpr| probability(tpr, 3))
+}
+
+/// The checks that make a result void.
+pub(super) fn checks(results: &Results) -> Table {
+    let exact = results.placebo_auroc == 0.5;
+    let [low, high] = results.null_interval;
+    let digits = digits_for(&[results.null_auroc, low, high]);
+    let placebo = if exact { ".5 exactly".to_string() } else { results.placebo_auroc.to_string() };
+    let null = format!("{} ({})", probability(results.null_auroc, digits), interval([low, high], digits));
+    let blind =
+        format!("{}, p = {}", probability(results.blind_auroc, 2), probability(results.blind_p_value, 3))
+            .replace("= <", "<")
+            .replace("= >", ">");
+    let line = |name: &str, tests: &str, rule: &str, found: String, passes: bool| {
+        row(vec![text(name), text(tests), text(rule), number(found), verdict_of(passes)])
+    };
+    let tests = [
+        "The reference stands in for the target, so every likelihood ratio is 0: is the plumbing sound?",
+        "The reference's own log-likelihood, before any fine-tuning: are held-in and held-out users alike?",
+        "A bag-of-words classifier that sees no model: do the words alone give the split away?",
+    ];
+    Table {
+        title: "Validity checks",
+        note: "None of these may find the held-in users: one that does shows a fault of the experiment, \
+               not a leak of the model, and makes the run void."
+            .to_string(),
+        head: vec![text("Check"), text("What it tests"), text("Rule"), number("AUROC found"), text("Result")],
+        rows: vec![
+            line("Placebo", tests[0], "AUROC is exactly .5", placebo, exact),
+            line("Null", tests[1], "99.9\u{a0}% interval contains .5", null, low <= 0.5 && 0.5 <= high),
+            line("Blind", tests[2], "permutation p is at least .001", blind, results.blind_p_value >= 0.001),
+        ],
+        is_wide: true,
+    }
+}
+
+/// TPR at FPR of the headline attack.
+pub(super) fn rates(results: &Results, n_held_out: usize) -> Table {
+    let rates = by_value(results.tpr_at_fpr.keys().collect());
+    let line = |(name, rate): &(String, f64)| {
+        let found = match results.tpr_at_fpr.get(name).copied().flatten() {
+            Some(tpr) => probability(tpr, 3),
+            None => format!("needs {} held-out users", grouped((1.0 / rate - 1e-9).ceil() as u64)),
+        };
+        let wrong = match (rate * n_held_out as f64 + 1e-9).floor() as u64 {
+            0 => "–".to_string(),
+            n => grouped(n),
+        };
+        row(vec![number(percent(*rate)), number(found), number(wrong)])
+    };
+    let bootstrap = &results.auroc_bootstrap;
+    Table {
+        title: "True positive rate at a false positive rate",
+        note: format!(
+            "Share of held-in users that the headline attack finds when at most so many of the {} held-out \
+             users are accused wrongly. Over {} resamples of users its AUROC is {} on average, with standard \
+             deviation {}.",
+            grouped(n_held_out as u64),
+            grouped(bootstrap.resamples.into()),
+            probability(bootstrap.mean, 3),
+            probability(bootstrap.std_dev, 3),
+        ),
+        head: vec![number("FPR"), number("TPR"), number("Wrongly accused, at most")],
+        rows: rates.iter().map(line).collect(),
+        is_wide: false,
+    }
+}
+
+/// Validation losses and their gaps.
+pub(super) fn losses(results: &Results) -> Table {
+    let loss = &results.validation_loss;
+    let [reference_gap, target_gap] = verdict::loss_gaps(loss);
+    let print = |value| number(decimals(value, 3));
+    let change = |value| number(signed(value, 3));
+    Table {
+        title: "Validation losses",
+        note:
+            "Nats per token on texts that neither model was trained on. The gap is held-out minus held-in; \
+               the attack lives on its growth from reference to target."
+                .to_string(),
+        head: vec![text("Model"), number("Held-in"), number("Held-out"), number("Gap")],
+        rows: vec![
+            row(vec![
+                text("Reference"),
+                print(loss.reference_held_in),
+                print(loss.reference_held_out),
+                print(reference_gap),
+            ]),
+            row(vec![text("Target"), print(loss.held_in), print(loss.held_out), print(target_gap)]),
+            row(vec![
+                text("Change"),
+                change(loss.held_in - loss.reference_held_in),
+                change(loss.held_out - loss.reference_held_out),
+                change(target_gap - reference_gap),
+            ]),
+        ],
+        is_wide: false,
+    }
+}
+
+fn facts(title: &'static str, note: &str, facts: Vec<(&str, Cell)>) -> Table {
+    let rows = facts.into_iter().map(|(name, value)| row(vec![text(name), value])).collect();
+    Table { title, note: note.to_string(), head: Vec::new(), rows, is_wide: false }
+}
+
+/// Users and examples by use.
+pub(super) fn counts(results: &Results) -> Table {
+    let (users, examples) = (&results.users, &results.examples);
+    let count = |n: u64| number(grouped(n));
+    facts(
+        "Users and examples",
+        "Attack examples are what the attacker knows of a user; none of them was trained on.",
+        vec![
+            ("Held-in users, fine-tuned on", count(users.held_in.into())),
+            ("Held-out users, never trained on", count(users.held_out.into())),
+            ("Public users, pre-trained the reference", count(users.public.into())),
+            ("Users dropped for too few examples", count(users.dropped.into())),
+            ("Examples that pre-trained the reference", count(examples.pretrain)),
+            ("Examples that fine-tuned the target", count(examples.train)),
+            ("Attack examples, held-in users", count(examples.attack_held_in)),
+            ("Attack examples, held-out users", count(examples.attack_held_out)),
+            ("Tokens scored under each model", count(examples.scored_tokens)),
+        ],
+    )
+}
+
+/// The models.
+pub(super) fn model(results: &Results) -> Table {
+    let model = &results.model;
+    facts(
+        "Models",
+        "Target and reference alike. The target is the checkpoint of least held-in validation loss.",
+        vec![
+            ("Family", text(&model.family)),
+            ("Reference", text(&model.reference)),
+            ("Parameters", number(grouped(model.n_parameters))),
+            ("Vocabulary, tokens", number(grouped(model.vocab_size))),
+            ("Context, tokens", number(grouped(model.context))),
+            ("Target, step", number(grouped(results.target_step))),
+        ],
+    )
+}
+
+/// Wall-clock time of each stage.
+pub(super) fn timings(input: &ReportInput<'_>) -> Table {
+    let line =
+        |stage: &str, wall_s: f64, note: &str| row(vec![text(stage), number(duration(wall_s)), number(note)]);
+    let mut rows: Vec<_> = input.timings.iter().map(|t| line(&t.stage, t.wall_s, &t.note)).collect();
+    let total: f64 = input.timings.iter().map(|t| t.wall_s).sum();
+    rows.push(Row { is_headline: true, ..line("total", total, "") });
+    Table {
+        title: "Timings",
+        note: "Wall-clock time of each stage.".to_string(),
+        head: vec![text("Stage"), number("Time"), number("Rate")],
+        rows,
+        is_wide: false,
+    }
+}
+
+/// What was run, on what.
+pub(super) fn environment(input: &ReportInput<'_>) -> Table {
+    let pairs = input
+        .environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), Cell { text: value.clone(), class: "code" }));
+    facts("Environment", "What it takes to run this again.", pairs.collect())
+}
