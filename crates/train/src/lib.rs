@@ -1,1 +1,23 @@
-//! Fine-tuning: the loop, its schedule, checkpoints and hooks.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod checkpoints;
+mod error;
+mod gradients;
+mod hook;
+mod optimizer;
+mod schedule;
+mod sequences;
+mod settings;
+mod trainer;
+
+pub use batch::Batch;
+pub use checkpoints::Checkpoints;
+pub use error::TrainError;
+pub use gradients::{Gradients, gradients};
+pub use hook::{CurvePoint, Hook, StepReport};
+pub use optimizer::Optimizer;
+pub use schedule::learning_rate;
+pub use sequences::Sequences;
+pub use settings::{Packing, TrainSettings};
+pub use trainer::{TrainData, TrainOutcome, Validation, tokenize, train};

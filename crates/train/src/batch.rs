@@ -1,0 +1,44 @@
+//! One batch of sequences on the device.
+
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+/// Sequences of one step as tensors; padding stands at the end of rows and is never predicted.
+#[derive(Clone, Debug)]
+pub struct Batch<B: Backend> {
+    /// Inputs, `[b, t]`.
+    pub ids: Tensor<B, 2, Int>,
+    /// Positions of predicted tokens in the flattened inputs, `[n]`; none where nothing is padded.
+    pub places: Option<Tensor<B, 1, Int>>,
+    /// The tokens to predict, `[n]`.
+    pub targets: Tensor<B, 1, Int>,
+    /// Number of predicted tokens.
+    pub n_tokens: usize,
+}
+
+impl<B: Backend> Batch<B> {
+    /// Collates sequences of inputs and targets: `s[..len − 1]` predicts `s[1..]`.
+    pub fn new<S: AsRef<[u32]>>(sequences: &[S], device: &B::Device) -> Self {
+        let t = sequences.iter().map(|s| s.as_ref().len() - 1).max().unwrap_or(0);
+        let mut ids = vec![0i64; sequences.len() * t];
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (row, sequence) in sequences.iter().enumerate() {
+            for (position, pair) in sequence.as_ref().windows(2).enumerate() {
+                ids[row * t + position] = i64::from(pair[0]);
+                places.push((row * t + position) as i64);
+                targets.push(i64::from(pair[1]));
+            }
+        }
+        let n_tokens = targets.len();
+        let ints = |values: Vec<i64>| {
+            let n = values.len();
+            Tensor::<B, 1, Int>::from_data(TensorData::new(values, [n]), device)
+        };
+        let padded = n_tokens < ids.len();
+        Self {
+            ids: ints(ids).reshape([sequences.len(), t]),
+            places: padded.then(|| ints(places)),
+            targets: ints(targets),
+            n_tokens,
+        }
+    }
+}

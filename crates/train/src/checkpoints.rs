@@ -1,0 +1,112 @@
+//! What training keeps on disk: its state, and the best model so far.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use userprint_core::Fingerprint;
+use userprint_model::checkpoint::{self, NamedTensors};
+use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_model::{CausalLm, HfTokenizer, ModelError, Params};
+
+use crate::{CurvePoint, Optimizer, TrainError};
+
+/// Where training keeps its state and the best model so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoints<'a> {
+    /// The folder: the best model in Hugging Face's layout, the state beside it.
+    pub folder: &'a Path,
+    /// Written with the model.
+    pub config: &'a GptNeoConfig,
+    /// Written with the model.
+    pub tokenizer: &'a HfTokenizer,
+    /// Everything that changes the result: a state of another fingerprint is refused.
+    pub fingerprint: Fingerprint,
+}
+
+/// How far training has come, besides weights and moments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) step: u64,
+    pub(crate) best_step: u64,
+    pub(crate) curve: Vec<CurvePoint>,
+    pub(crate) n_tokens: u64,
+    pub(crate) ended: bool,
+}
+
+impl Checkpoints<'_> {
+    fn state_path(&self) -> PathBuf {
+        self.folder.join("training-state.safetensors")
+    }
+
+    /// Keeps a model as the best so far.
+    pub(crate) fn keep_best<B: AutodiffBackend>(&self, lm: &CausalLm<B>) -> Result<(), ModelError> {
+        checkpoint::save(self.folder, lm, self.config, self.tokenizer)
+    }
+
+    /// Writes the state: weights, moments, progress.
+    pub(crate) fn write_state<B: AutodiffBackend>(
+        &self,
+        lm: &CausalLm<B>,
+        optimizer: &Optimizer<B>,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        let mut tensors = NamedTensors::new();
+        Params::for_each(&lm.module, |path, shape, values| {
+            tensors.insert(format!("weight.{path}"), (shape.to_vec(), values));
+        });
+        for (path, (first, second)) in &optimizer.moments {
+            for (kind, tensor) in [("first", first), ("second", second)] {
+                let data = tensor.to_data().convert::<f32>();
+                let values: Vec<f32> = data.into_vec().expect("converted to f32 just above");
+                tensors.insert(format!("{kind}.{path}"), (vec![values.len()], values));
+            }
+        }
+        let progress = serde_json::to_string(progress).expect("plain numbers become JSON");
+        let metadata = [("fingerprint", self.fingerprint.hex()), ("progress", progress)];
+        let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        Ok(checkpoint::write_tensors(&self.state_path(), &tensors, &metadata)?)
+    }
+
+    /// Reads the state back, if there is one.
+    pub(crate) fn read_state<B: AutodiffBackend>(
+        &self,
+        lm: &mut CausalLm<B>,
+        device: &B::Device,
+    ) -> Result<Option<(Optimizer<B>, Progress)>, TrainError> {
+        let path = self.state_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let refuse = |reason: String| TrainError::State { path: path.clone(), reason };
+        let (mut tensors, metadata) = checkpoint::read_tensors(&path)?;
+        if metadata.get("fingerprint") != Some(&self.fingerprint.hex()) {
+            return Err(refuse("its settings or data differ".to_owned()));
+        }
+        let progress = metadata.get("progress").ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
+        let progress: Progress = serde_json::from_str(progress).map_err(|e| refuse(e.to_string()))?;
+        let mut missing = None;
+        Params::for_each_mut(&mut lm.module, |path, shape| match tensors.remove(&format!("weight.{path}")) {
+            Some((found, values)) if found == shape => values,
+            _ => {
+                missing.get_or_insert(path.to_owned());
+                vec![0.0; shape.iter().product()]
+            }
+        });
+        if let Some(path) = missing {
+            return Err(refuse(format!("tensor weight.{path} is missing or misshapen")));
+        }
+        let mut optimizer = Optimizer { step: progress.step, ..Optimizer::default() };
+        let paths: Vec<String> = tensors.keys().filter_map(|key| Some(key.strip_prefix("first.")?.to_owned())).collect();
+        for path in paths {
+            let mut take = |kind: &str| {
+                let (shape, values) = tensors.remove(&format!("{kind}.{path}")).unwrap_or_default();
+                Tensor::<B::InnerBackend, 1>::from_data(TensorData::new(values, [shape.iter().product::<usize>()]), device)
+            };
+            let moments = (take("first"), take("second"));
+            optimizer.moments.insert(path, moments);
+        }
+        Ok(Some((optimizer, progress)))
+    }
+}

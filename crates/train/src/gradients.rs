@@ -1,0 +1,93 @@
+//! The mean loss of a batch and its gradients.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor};
+use userprint_kernels::head;
+use userprint_model::CausalLm;
+
+use crate::Batch;
+
+/// Gradients by parameter path, flat, with the loss they belong to.
+#[derive(Debug)]
+pub struct Gradients<B: AutodiffBackend> {
+    /// Mean loss of the batch, nats per token.
+    pub loss_nats: f64,
+    /// Gradient of each parameter.
+    pub by_path: BTreeMap<String, Tensor<B::InnerBackend, 1>>,
+}
+
+impl<B: AutodiffBackend> Gradients<B> {
+    /// Euclidean norm over all parameters.
+    pub fn norm(&self) -> f64 {
+        let squares = self.by_path.values().map(|g| {
+            let square = (g.clone() * g.clone()).sum();
+            square.into_data().iter::<f64>().sum::<f64>()
+        });
+        squares.sum::<f64>().sqrt()
+    }
+
+    /// Scales all gradients so that their norm is at most `clip_norm`.
+    #[must_use]
+    pub fn clipped(mut self, clip_norm: f64) -> Self {
+        let norm = self.norm();
+        if norm > clip_norm {
+            let scale = clip_norm / norm;
+            self.by_path.values_mut().for_each(|g| *g = g.clone().mul_scalar(scale));
+        }
+        self
+    }
+}
+
+/// Mean next-token loss of a batch and its gradients.
+///
+/// The head's share comes from [`head::head_loss`] in tiles; autodiff carries it from the hidden states down.
+pub fn gradients<B: AutodiffBackend>(lm: &CausalLm<B>, batch: &Batch<B>) -> Gradients<B> {
+    let [b, t] = batch.ids.dims();
+    let hidden = lm.hidden(batch.ids.clone()).reshape([b * t, lm.config.width]);
+    let hidden = match &batch.places {
+        Some(places) => hidden.select(0, places.clone()),
+        None => hidden,
+    };
+    let targets: Tensor<B::InnerBackend, 1, Int> = batch.targets.clone().inner();
+    let weights = Tensor::full([batch.n_tokens], 1.0 / batch.n_tokens as f64, &targets.device());
+    let head = head::head_loss(&hidden.clone().inner(), &lm.head().inner(), &targets, &weights);
+    // The gradient of ⟨hidden, d_hidden⟩ by the hidden states is d_hidden.
+    let carried = (hidden * Tensor::from_inner(head.d_hidden)).sum();
+    let grads = carried.backward();
+    let mut collector = Collector { path: Vec::new(), grads, by_path: BTreeMap::new() };
+    lm.module.visit(&mut collector);
+    let mut by_path = collector.by_path;
+    let n = head.d_weight.dims().iter().product::<usize>();
+    let d_weight = head.d_weight.reshape([n]);
+    let embedded = by_path.remove("wte.weight");
+    by_path.insert("wte.weight".to_owned(), embedded.map_or(d_weight.clone(), |g| g + d_weight));
+    let loss_nats = head.loss.into_data().iter::<f64>().sum();
+    Gradients { loss_nats, by_path }
+}
+
+struct Collector<B: AutodiffBackend> {
+    path: Vec<String>,
+    grads: B::Gradients,
+    by_path: BTreeMap<String, Tensor<B::InnerBackend, 1>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Collector<B> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let tensor = param.val();
+        if let Some(gradient) = tensor.grad_remove(&mut self.grads) {
+            let n = tensor.dims().iter().product::<usize>();
+            self.by_path.insert(self.path.join("."), gradient.reshape([n]));
+        }
+    }
+}

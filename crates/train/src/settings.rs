@@ -1,0 +1,61 @@
+//! What changes the result of training.
+
+use serde::{Deserialize, Serialize};
+use userprint_mitigate::{StopRule, TrainingRule};
+
+use crate::TrainError;
+
+/// How documents become training sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// All documents of an epoch in one stream, a separator before each, cut into blocks.
+    Blocks,
+    /// One sequence a document, cut at the block length, padding masked.
+    Documents,
+}
+
+/// What changes the result of training, besides the data, the start and the seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSettings {
+    /// Batch size and clipping.
+    pub rule: TrainingRule,
+    /// How documents become sequences.
+    pub packing: Packing,
+    /// Tokens of a sequence.
+    pub block_tokens: usize,
+    /// Passes over the data.
+    pub epochs: u32,
+    /// The highest learning rate, reached after the warm-up.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up; linear decay to 0 follows.
+    pub warmup_steps: u64,
+    /// How often validation losses are measured and the state is written, evenly spaced.
+    pub evaluations: u32,
+    /// When to stop early.
+    pub stop: StopRule,
+}
+
+impl TrainSettings {
+    /// Refuses settings that cannot train a model of this context.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] names the first one out of range.
+    pub fn check(&self, context: usize) -> Result<(), TrainError> {
+        let refuse = |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.to_owned() });
+        self.rule.check()?;
+        if self.block_tokens == 0 || self.block_tokens > context {
+            return refuse("block_tokens", self.block_tokens.to_string(), &format!("1 to the model's context of {context}"));
+        }
+        if self.epochs == 0 {
+            return refuse("epochs", "0".to_owned(), "at least 1");
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return refuse("learning_rate", self.learning_rate.to_string(), "a positive number");
+        }
+        if self.evaluations == 0 {
+            return refuse("evaluations", "0".to_owned(), "at least 1");
+        }
+        Ok(())
+    }
+}
