@@ -27,6 +27,16 @@ impl<T> Ragged<T> {
         self.offsets.push(self.values.len());
     }
 
+    /// Appends the rows of another.
+    pub fn append(&mut self, other: &Self)
+    where
+        T: Clone,
+    {
+        for row in other.rows() {
+            self.push(row.iter().cloned());
+        }
+    }
+
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
         self.offsets.len() - 1

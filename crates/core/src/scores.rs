@@ -40,6 +40,28 @@ pub struct TextScores {
 }
 
 impl TextScores {
+    /// Appends the rows of another batch of the same detail.
+    ///
+    /// # Panics
+    /// If the details differ, unless this batch is empty.
+    pub fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        assert_eq!(self.detail(), other.detail(), "batches of different detail");
+        self.log_likelihood.extend(other.log_likelihood);
+        self.n_tokens.extend(other.n_tokens);
+        if let (Some(column), Some(more)) = (&mut self.token_log_probs, other.token_log_probs) {
+            column.append(&more);
+        }
+        if let (Some(columns), Some(more)) = (&mut self.moments, other.moments) {
+            columns.mean.append(&more.mean);
+            columns.std_dev.append(&more.std_dev);
+            columns.is_argmax.append(&more.is_argmax);
+        }
+    }
+
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.log_likelihood.len()

@@ -1,2 +1,42 @@
 //! The command line of userprint.
-fn main() {}
+
+mod backend;
+mod cli;
+mod experiment;
+mod pipeline;
+mod pool;
+mod progress;
+mod report;
+mod results;
+mod run_folder;
+mod stages;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_indicatif::IndicatifLayer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let bars = IndicatifLayer::new();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(bars.get_stderr_writer())
+        .with_target(false)
+        .with_level(false)
+        .without_time();
+    let level = if cli.quiet { "warn" } else { "info" };
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::EnvFilter::new(format!("warn,userprint={level}")))
+        .with(lines)
+        .with(bars)
+        .init();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

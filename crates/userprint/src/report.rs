@@ -19,36 +19,36 @@ use verdict::{Tile, Verdict};
 
 /// What the report is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct ReportInput<'a> {
+pub(crate) struct ReportInput<'a> {
     /// What the run found.
-    pub results: &'a Results,
+    pub(crate) results: &'a Results,
     /// Statistic of each held-in user under the headline attack.
-    pub held_in: &'a [f64],
+    pub(crate) held_in: &'a [f64],
     /// Statistic of each held-out user under the headline attack.
-    pub held_out: &'a [f64],
+    pub(crate) held_out: &'a [f64],
     /// How long each stage took.
-    pub timings: &'a [Timing],
+    pub(crate) timings: &'a [Timing],
     /// What was run, as names and values: version, commit, device, hashes.
-    pub environment: &'a [(String, String)],
+    pub(crate) environment: &'a [(String, String)],
     /// The resolved experiment file.
-    pub experiment_toml: &'a str,
+    pub(crate) experiment_toml: &'a str,
 }
 
 /// How long a stage took.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// Name of the stage.
-    pub stage: String,
+    pub(crate) stage: String,
     /// Wall-clock seconds.
-    pub wall_s: f64,
+    pub(crate) wall_s: f64,
     /// What that amounts to, such as `5,120 tokens/s`; may be empty.
-    pub note: String,
+    pub(crate) note: String,
 }
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReportError {
+pub(crate) enum ReportError {
     /// A user statistic cannot be drawn.
     #[error("statistic {index} of the {membership} users is {value}, expected a finite number")]
     NotFinite {
@@ -107,7 +107,7 @@ struct Page<'a> {
 ///
 /// # Errors
 /// [`ReportError::NotFinite`] and [`ReportError::Roc`] where the user statistics cannot be ranked.
-pub fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
+pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     check_finite("held-in", input.held_in)?;
     check_finite("held-out", input.held_out)?;
     let results = input.results;

@@ -1,0 +1,127 @@
+//! Commands and options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::backend::BackendName;
+use crate::experiment::RawExperiment;
+use crate::pipeline::{Pipeline, Stage};
+use crate::pool;
+
+const EXAMPLES: &str = "\
+Examples:
+  userprint example > experiment.toml      write an experiment file to start from
+  userprint run experiment.toml            run all of it; finished stages are skipped
+  userprint run experiment.toml --seed 2   the same with another split, in another folder
+  userprint score experiment.toml          stop after scoring
+  userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
+                                           one AUROC from several seeds of one corpus";
+
+/// Tell, with evidence, whether a person's data was used to fine-tune a language model.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say nothing but results and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an experiment from corpus to report.
+    #[command(after_help = "Example: userprint run experiment.toml --seed 2 --runs runs")]
+    Run(RunArgs),
+    /// Read the corpus and split its users, and stop.
+    Prepare(RunArgs),
+    /// Go on to the reference model: pre-train it on the public users, or check the checkpoint.
+    Pretrain(RunArgs),
+    /// Go on to the target model: fine-tune the reference on the held-in users.
+    Train(RunArgs),
+    /// Go on to the scores of all attack examples under both models.
+    Score(RunArgs),
+    /// Go on to the attack and its validity checks: statistics.parquet and results.json.
+    Attack(RunArgs),
+    /// Go on to report.html: the same as `run`.
+    Report(RunArgs),
+    /// Pool several seeds of one corpus into one AUROC with an interval over users.
+    #[command(after_help = "Example: userprint pool runs/enron-seed1 runs/enron-seed2 --out enron-pooled.json")]
+    Pool(PoolArgs),
+    /// Print an experiment file to start from.
+    #[command(after_help = "Example: userprint example > experiment.toml")]
+    Example,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The experiment file (TOML); `userprint example` prints one.
+    experiment: PathBuf,
+    /// Folder of the run folders.
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// Seed of every draw, instead of the file's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Name of the run folder, instead of the file's.
+    #[arg(long)]
+    name: Option<String>,
+    /// Corpus file, instead of the experiment's.
+    #[arg(long)]
+    corpus_path: Option<PathBuf>,
+    /// Where the models run, instead of the experiment's.
+    #[arg(long, value_enum)]
+    backend: Option<BackendName>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PoolArgs {
+    /// Run folders of the same experiment at different seeds.
+    #[arg(required = true, num_args = 1..)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Where to write the result (JSON).
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Resamples of users behind the interval.
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) resamples: u32,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Run(args) | Command::Report(args) => args.run(Stage::Report),
+            Command::Prepare(args) => args.run(Stage::Prepare),
+            Command::Pretrain(args) => args.run(Stage::Pretrain),
+            Command::Train(args) => args.run(Stage::Train),
+            Command::Score(args) => args.run(Stage::Score),
+            Command::Attack(args) => args.run(Stage::Attack),
+            Command::Pool(args) => say(&pool::pool(&args)?),
+            Command::Example => say(include_str!("../example.toml").trim_end()),
+        }
+    }
+}
+
+impl RunArgs {
+    fn run(self, last: Stage) -> anyhow::Result<()> {
+        let mut raw = RawExperiment::read(&self.experiment)?;
+        raw.seed = self.seed.unwrap_or(raw.seed);
+        raw.name = self.name.unwrap_or(raw.name);
+        raw.backend = self.backend.unwrap_or(raw.backend);
+        if self.corpus_path.is_some() {
+            raw.corpus.path = self.corpus_path;
+        }
+        let experiment = raw.check()?;
+        let folder = self.runs.join(format!("{}-seed{}", experiment.raw.name, experiment.raw.seed));
+        let summary = Pipeline::open(experiment, &folder)?.run(last)?;
+        say(&summary)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the one place where results go to standard output")]
+fn say(text: &str) -> anyhow::Result<()> {
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! The experiment file: parsed once, checked once; nothing after it sees a string that means a choice.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use userprint_attack::{Aggregate, Statistic, statistics};
+use userprint_core::{Detail, Seed};
+use userprint_data::{Columns, PopulationConfig, UserSplit};
+use userprint_mitigate::{DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
+use userprint_model::Bos;
+use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_train::{Packing, TrainSettings};
+
+use crate::backend::BackendName;
+
+/// What an experiment file says, as it stands there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawExperiment {
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    #[serde(default)]
+    pub(crate) backend: BackendName,
+    pub(crate) corpus: RawCorpus,
+    pub(crate) split: UserSplit,
+    pub(crate) reference: RawReference,
+    pub(crate) target: RawTarget,
+    pub(crate) score: RawScore,
+    pub(crate) attack: RawAttack,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCorpus {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) example_id: Option<String>,
+    pub(crate) synthetic: Option<PopulationConfig>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawReference {
+    pub(crate) checkpoint: Option<PathBuf>,
+    pub(crate) vocab_size: Option<usize>,
+    pub(crate) context: Option<usize>,
+    pub(crate) width: Option<usize>,
+    pub(crate) layers: Option<usize>,
+    pub(crate) heads: Option<usize>,
+    pub(crate) training: Option<RawTraining>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTarget {
+    pub(crate) max_examples_per_user: Option<u32>,
+    #[serde(default)]
+    pub(crate) exact_dedup: bool,
+    pub(crate) training: RawTraining,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTraining {
+    pub(crate) batch_size: u32,
+    pub(crate) clip_norm: Option<f64>,
+    pub(crate) packing: Packing,
+    pub(crate) block_tokens: usize,
+    pub(crate) epochs: u32,
+    pub(crate) learning_rate: f64,
+    pub(crate) warmup_steps: u64,
+    pub(crate) evaluations: u32,
+    pub(crate) patience: Option<u32>,
+    pub(crate) max_validation_examples: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawScore {
+    pub(crate) bos: String,
+    pub(crate) max_tokens: usize,
+    pub(crate) detail: String,
+    pub(crate) batch_tokens: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAttack {
+    pub(crate) statistic: String,
+    pub(crate) aggregate: String,
+    pub(crate) bootstrap_resamples: u32,
+    pub(crate) blind_permutations: u32,
+}
+
+/// A checked experiment.
+#[derive(Debug)]
+pub(crate) struct Experiment {
+    /// As read, with what the command line changed: what `experiment.toml` of the run folder says.
+    pub(crate) raw: RawExperiment,
+    pub(crate) seed: Seed,
+    pub(crate) corpus: CorpusChoice,
+    pub(crate) reference: ReferenceChoice,
+    pub(crate) target: TargetChoice,
+    pub(crate) score: ScoreChoice,
+    pub(crate) statistic: Box<dyn Statistic>,
+    pub(crate) aggregate: Aggregate,
+}
+
+/// Where the examples come from.
+#[derive(Clone, Debug)]
+pub(crate) enum CorpusChoice {
+    File { path: PathBuf, columns: Columns },
+    Synthetic(PopulationConfig),
+}
+
+/// Where the reference comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum ReferenceChoice {
+    Checkpoint(PathBuf),
+    Pretrain { config: GptNeoConfig, settings: TrainSettings, max_validation_examples: usize },
+}
+
+/// How the target is made from the reference.
+#[derive(Debug)]
+pub(crate) struct TargetChoice {
+    pub(crate) mitigation: Mitigation,
+    pub(crate) settings: TrainSettings,
+    pub(crate) max_validation_examples: usize,
+}
+
+/// How texts are scored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoreChoice {
+    pub(crate) bos: Bos,
+    pub(crate) max_tokens: usize,
+    pub(crate) batch_tokens: usize,
+    pub(crate) detail: Detail,
+}
+
+impl RawExperiment {
+    /// Reads a file; relative paths in it are relative to its folder.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: the experiment file cannot be read", path.display()))?;
+        let mut raw: Self = match toml::from_str(&text) {
+            Ok(raw) => raw,
+            Err(error) => bail!("{}: {}{}", path.display(), error.to_string().trim_end(), nearest_key(error.message())),
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
+            *relative = folder.join(&*relative);
+        }
+        Ok(raw)
+    }
+
+    /// Checks everything that can be checked without reading data.
+    pub(crate) fn check(self) -> anyhow::Result<Experiment> {
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            bail!("name is {:?}, expected letters, digits, `-`, `_` and `.`: it names the run folder", self.name);
+        }
+        self.split.check().context("[split]")?;
+        let statistic = one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
+        let aggregates: Vec<&str> = Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect();
+        let aggregate = one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
+        if self.attack.bootstrap_resamples == 0 {
+            bail!("attack.bootstrap_resamples is 0, expected at least 1 (the paper takes 100)");
+        }
+        if self.attack.blind_permutations < 1000 {
+            bail!("attack.blind_permutations is {}, expected at least 1000", self.attack.blind_permutations);
+        }
+        let target = self.target.check()?;
+        Ok(Experiment {
+            seed: Seed(self.seed),
+            corpus: self.corpus.check()?,
+            reference: self.reference.check()?,
+            target,
+            score: self.score.check()?,
+            statistic,
+            aggregate,
+            raw: self,
+        })
+    }
+}
+
+impl RawCorpus {
+    fn check(&self) -> anyhow::Result<CorpusChoice> {
+        match (&self.path, &self.synthetic) {
+            (Some(path), None) => {
+                let column = |key: &str, value: &Option<String>| {
+                    value.clone().with_context(|| format!("corpus.{key} is missing: it names the column of {}", path.display()))
+                };
+                let columns = Columns {
+                    user_id: column("user_id", &self.user_id)?,
+                    text: column("text", &self.text)?,
+                    example_id: self.example_id.clone(),
+                };
+                Ok(CorpusChoice::File { path: path.clone(), columns })
+            }
+            (None, Some(population)) => {
+                population.check().context("[corpus.synthetic]")?;
+                Ok(CorpusChoice::Synthetic(*population))
+            }
+            (Some(_), Some(_)) => bail!("[corpus] has both `path` and `synthetic`, expected one of them"),
+            (None, None) => bail!("[corpus] has neither `path` nor `synthetic`, expected one of them"),
+        }
+    }
+}
+
+impl RawReference {
+    fn check(&self) -> anyhow::Result<ReferenceChoice> {
+        let shape = [self.vocab_size, self.context, self.width, self.layers, self.heads];
+        if let Some(checkpoint) = &self.checkpoint {
+            if shape.iter().any(Option::is_some) || self.training.is_some() {
+                bail!("[reference] names a checkpoint, so `vocab_size` to `heads` and [reference.training] must go");
+            }
+            return Ok(ReferenceChoice::Checkpoint(checkpoint.clone()));
+        }
+        let [Some(vocab_size), Some(context), Some(width), Some(layers), Some(heads)] = shape else {
+            bail!("[reference] needs either `checkpoint` or all of `vocab_size`, `context`, `width`, `layers`, `heads`");
+        };
+        let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
+        let config = GptNeoConfig::small(vocab_size, context, width, layers, heads);
+        config.decoder().context("[reference]")?;
+        let settings = training.check().context("[reference.training]")?;
+        settings.check(context).context("[reference.training]")?;
+        Ok(ReferenceChoice::Pretrain { config, settings, max_validation_examples: training.max_validation_examples })
+    }
+}
+
+impl RawTarget {
+    fn check(&self) -> anyhow::Result<TargetChoice> {
+        let mut filters: Vec<Box<dyn DataFilter>> = Vec::new();
+        if self.exact_dedup {
+            filters.push(Box::new(ExactDedup));
+        }
+        if let Some(max_examples) = self.max_examples_per_user {
+            if max_examples == 0 {
+                bail!("target.max_examples_per_user is 0, expected at least 1");
+            }
+            filters.push(Box::new(UserCap { max_examples }));
+        }
+        let settings = self.training.check().context("[target.training]")?;
+        let mitigation = Mitigation { filters, training: settings.rule, stop: settings.stop };
+        Ok(TargetChoice { mitigation, settings, max_validation_examples: self.training.max_validation_examples })
+    }
+}
+
+impl RawTraining {
+    fn check(&self) -> anyhow::Result<TrainSettings> {
+        if self.max_validation_examples == 0 {
+            bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
+        }
+        let rule = match self.clip_norm {
+            Some(clip_norm) => TrainingRule::clipped(self.batch_size, clip_norm)?,
+            None => TrainingRule::plain(self.batch_size)?,
+        };
+        Ok(TrainSettings {
+            rule,
+            packing: self.packing,
+            block_tokens: self.block_tokens,
+            epochs: self.epochs,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            evaluations: self.evaluations,
+            stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
+        })
+    }
+}
+
+impl RawScore {
+    fn check(&self) -> anyhow::Result<ScoreChoice> {
+        let bos = one_of("score.bos", &self.bos, &["tokenizer", "always", "never"], |name| match name {
+            "tokenizer" => Some(Bos::Tokenizer),
+            "always" => Some(Bos::Always),
+            "never" => Some(Bos::Never),
+            _ => None,
+        })?;
+        let detail = one_of("score.detail", &self.detail, &["total", "tokens", "moments"], |name| match name {
+            "total" => Some(Detail::Total),
+            "tokens" => Some(Detail::Tokens),
+            "moments" => Some(Detail::Moments),
+            _ => None,
+        })?;
+        if self.max_tokens < 2 {
+            bail!("score.max_tokens is {}, expected at least 2: one token of context and one to score", self.max_tokens);
+        }
+        Ok(ScoreChoice { bos, max_tokens: self.max_tokens, batch_tokens: self.batch_tokens, detail })
+    }
+}
+
+/// Every example statistic's name.
+pub(crate) fn statistic_names() -> Vec<&'static str> {
+    statistics::all().iter().map(|statistic| statistic.name()).collect()
+}
+
+fn one_of<T>(key: &str, found: &str, names: &[&str], parse: impl FnOnce(&str) -> Option<T>) -> anyhow::Result<T> {
+    parse(found).with_context(|| {
+        let hint = nearest(found, names.iter().copied()).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+        format!("{key} is `{found}`, expected one of {}{hint}", names.join(", "))
+    })
+}
+
+/// For "unknown field `a`, expected one of `b`, `c`": a line with the nearest known key.
+fn nearest_key(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message.contains("unknown field").then(|| quoted.next()).flatten();
+    let hint = unknown.and_then(|found| nearest(found, quoted));
+    hint.map_or(String::new(), |key| format!("\ndid you mean `{key}`?"))
+}
+
+fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let by_distance = names.map(|name| (strsim::osa_distance(found, name), name));
+    by_distance.min().filter(|(distance, name)| *distance <= 2.max(name.len() / 3)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMOKE: &str = include_str!("../../../xtask/recipes/experiments/attack-smoke.toml");
+    const DESK: &str = include_str!("../../../xtask/recipes/experiments/attack-desk.toml");
+
+    fn error_of(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("experiment.toml");
+        std::fs::write(&path, text).unwrap();
+        let error = RawExperiment::read(&path).and_then(RawExperiment::check).unwrap_err();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn recipes_parse() {
+        toml::from_str::<RawExperiment>(SMOKE).unwrap().check().unwrap();
+        let mut desk = toml::from_str::<RawExperiment>(DESK).unwrap();
+        desk.corpus.path = Some("corpus.parquet".into());
+        desk.check().unwrap();
+    }
+
+    #[test]
+    fn unknown_key_names_the_nearest() {
+        let error = error_of(&SMOKE.replace("learning_rate", "learning_rat"));
+        assert!(error.contains("unknown field `learning_rat`"), "{error}");
+        assert!(error.ends_with("did you mean `learning_rate`?"), "{error}");
+    }
+
+    #[test]
+    fn unknown_name_names_the_nearest() {
+        let error = error_of(&SMOKE.replace("\"mean\"", "\"maen\""));
+        assert!(error.contains("attack.aggregate is `maen`, expected one of mean"), "{error}");
+        assert!(error.ends_with("did you mean `mean`?"), "{error}");
+    }
+
+    #[test]
+    fn out_of_range_names_key_and_range() {
+        let error = error_of(&SMOKE.replace("batch_size = 16", "batch_size = 0"));
+        assert!(error.contains("training]"), "{error}");
+        let error = error_of(&SMOKE.replace("public = 0.4", "public = 1.4"));
+        assert!(error.contains("[split]") && error.contains("public"), "{error}");
+    }
+
+    #[test]
+    fn a_corpus_is_a_file_or_synthetic() {
+        let error = error_of(&SMOKE.replace("[corpus.synthetic]", "[corpus]\npath = \"x.parquet\"\n[corpus.synthetic]"));
+        assert!(error.contains("both `path` and `synthetic`"), "{error}");
+    }
+}

@@ -1,0 +1,168 @@
+//! The pipeline: stages in order, each found by its hash and skipped when done.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use userprint_core::{Fingerprint, Fingerprinter};
+use userprint_data::{InMemoryCorpus, Population, read_corpus};
+
+use crate::experiment::{CorpusChoice, Experiment, ReferenceChoice};
+use crate::results::Results;
+use crate::run_folder::{RunFolder, file_hash};
+use crate::stages::{self, StageOutput};
+
+/// A stage of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Prepare,
+    Pretrain,
+    Train,
+    Score,
+    Attack,
+    Report,
+}
+
+impl Stage {
+    const ALL: [Self; 6] = [Self::Prepare, Self::Pretrain, Self::Train, Self::Score, Self::Attack, Self::Report];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Pretrain => "pretrain",
+            Self::Train => "train",
+            Self::Score => "score",
+            Self::Attack => "attack",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// An experiment with its run folder and its corpus, read when first needed.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) experiment: Experiment,
+    pub(crate) folder: RunFolder,
+    corpus: OnceCell<InMemoryCorpus>,
+}
+
+impl Pipeline {
+    /// Opens the run folder and writes the resolved experiment file into it.
+    pub(crate) fn open(experiment: Experiment, path: &Path) -> anyhow::Result<Self> {
+        let mut folder = RunFolder::open(path)?;
+        folder.write("experiment.toml", toml::to_string(&experiment.raw)?.as_bytes())?;
+        folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();
+        folder.manifest.backend = experiment.raw.backend.name().to_owned();
+        folder.manifest.machine = machine();
+        Ok(Self { experiment, folder, corpus: OnceCell::new() })
+    }
+
+    /// Runs all stages up to `last` that are not done yet; the answer is what to tell the user.
+    pub(crate) fn run(mut self, last: Stage) -> anyhow::Result<String> {
+        let mut before = self.inputs()?;
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
+            let hash = self.hash(stage, before)?;
+            before = hash;
+            if self.folder.is_done(stage.name(), hash) {
+                tracing::info!("{:9} done before", stage.name());
+                continue;
+            }
+            let start = Instant::now();
+            let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
+            let wall_s = start.elapsed().as_secs_f64();
+            tracing::info!("{:9} {:6.1} s  {}", stage.name(), wall_s, output.note);
+            self.folder.finish(stage.name(), hash, &output.files, wall_s, output.note)?;
+        }
+        self.summary(last)
+    }
+
+    fn run_stage(&mut self, stage: Stage, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+        match stage {
+            Stage::Prepare => stages::prepare::run(self),
+            Stage::Pretrain => stages::pretrain::run(self, hash),
+            Stage::Train => stages::train::run(self, hash),
+            Stage::Score => stages::score::run(self),
+            Stage::Attack => stages::attack::run(self),
+            Stage::Report => stages::report::run(self),
+        }
+    }
+
+    /// What the first stage depends on besides its settings: the corpus as it lies on the disk.
+    fn inputs(&self) -> anyhow::Result<Fingerprint> {
+        let content = match &self.experiment.corpus {
+            CorpusChoice::File { path, .. } => file_hash(path).context("the corpus")?,
+            CorpusChoice::Synthetic(_) => String::new(),
+        };
+        Ok(Fingerprinter::new().with(env!("CARGO_PKG_VERSION")).with(content).finish())
+    }
+
+    /// The hash of everything that changes a stage's result: its settings, and the stage before.
+    fn hash(&self, stage: Stage, before: Fingerprint) -> anyhow::Result<Fingerprint> {
+        let raw = &self.experiment.raw;
+        let mut hash = Fingerprinter::new().with(stage.name()).with(before.hex());
+        match stage {
+            Stage::Prepare => {
+                // Where the file lies does not matter, its content does.
+                let columns = (&raw.corpus.user_id, &raw.corpus.text, &raw.corpus.example_id, &raw.corpus.synthetic);
+                hash.add(serde_json::to_string(&(raw.seed, columns, raw.split))?);
+            }
+            Stage::Pretrain => {
+                let checkpoint = match &self.experiment.reference {
+                    ReferenceChoice::Checkpoint(folder) => file_hash(&folder.join("model.safetensors"))?,
+                    ReferenceChoice::Pretrain { .. } => serde_json::to_string(&raw.reference)?,
+                };
+                hash.add(checkpoint);
+                hash.add(raw.backend.name());
+            }
+            Stage::Train => hash.add(serde_json::to_string(&raw.target)?),
+            Stage::Score => {
+                let score = &raw.score;
+                // The batch size does not change scores.
+                hash.add(serde_json::to_string(&(&score.bos, score.max_tokens, &score.detail))?);
+            }
+            Stage::Attack => hash.add(serde_json::to_string(&raw.attack)?),
+            Stage::Report => hash.add(&raw.name),
+        }
+        Ok(hash.finish())
+    }
+
+    /// The corpus, read or drawn when first needed.
+    pub(crate) fn corpus(&self) -> anyhow::Result<&InMemoryCorpus> {
+        if let Some(corpus) = self.corpus.get() {
+            return Ok(corpus);
+        }
+        let corpus = match &self.experiment.corpus {
+            CorpusChoice::File { path, columns } => read_corpus(path, columns)?,
+            CorpusChoice::Synthetic(config) => {
+                let population = Population::new(*config, self.experiment.seed.named("population"))?;
+                population.sample_corpus(self.experiment.seed.named("documents"))
+            }
+        };
+        Ok(self.corpus.get_or_init(|| corpus))
+    }
+
+    fn summary(&self, last: Stage) -> anyhow::Result<String> {
+        if last < Stage::Attack {
+            return Ok(format!("{} done: {}", last.name(), self.folder.path().display()));
+        }
+        let results = Results::read(self.folder.path())?;
+        let mut lines = vec![format!(
+            "AUROC {:.3} (95 % interval {:.3} to {:.3}), {} held-in and {} held-out users",
+            results.auroc, results.auroc_interval[0], results.auroc_interval[1], results.users.held_in, results.users.held_out
+        )];
+        lines.extend(results.void.iter().map(|reason| format!("VOID: {reason}")));
+        if last == Stage::Report {
+            lines.push(format!("report: {}", self.folder.file("report.html").display()));
+        }
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The processor's name and how many threads there are.
+fn machine() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()));
+    format!("{}, {threads} threads, {}", model.unwrap_or_else(|| "unknown processor".to_owned()), std::env::consts::OS)
+}

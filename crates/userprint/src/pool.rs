@@ -1,0 +1,100 @@
+//! Pooling: several seeds of one corpus, one AUROC.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+use userprint_core::{Seed, UserId};
+use userprint_score::store;
+use userprint_stats::{Stratum, pooled_auroc, pooled_interval};
+
+use crate::cli::PoolArgs;
+use crate::results::Results;
+use crate::run_folder::write_file;
+
+/// What several seeds found together.
+#[derive(Clone, Debug, Serialize)]
+struct Pooled {
+    /// Version of this layout.
+    schema: u32,
+    /// Chance that a held-in user outranks a held-out one of the same run; ties count half.
+    auroc: f64,
+    /// 95 % interval over users: a user drawn brings its rows of every run.
+    auroc_interval: [f64; 2],
+    /// Distinct users over all runs.
+    n_users: usize,
+    /// Each run's own numbers.
+    runs: Vec<PooledRun>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct PooledRun {
+    name: String,
+    seed: u64,
+    auroc: f64,
+    null_auroc: f64,
+    blind_auroc: f64,
+    blind_p_value: f64,
+    held_in: u32,
+    held_out: u32,
+    void: Vec<String>,
+}
+
+/// Pools run folders and writes the result; the answer is a line for the user.
+pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
+    let results = args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
+    for pair in results.windows(2) {
+        let same = pair[0].statistic == pair[1].statistic && pair[0].aggregate == pair[1].aggregate;
+        ensure!(same, "{} and {} have different headline statistics and cannot be pooled", pair[0].name, pair[1].name);
+    }
+    let strata = strata(&args.folders)?;
+    let (strata, n_users) = (strata.0, strata.1);
+    let interval = pooled_interval(&strata, args.resamples, 0.05, Seed(0).named("pool").0)?;
+    let pooled = Pooled {
+        schema: 1,
+        auroc: pooled_auroc(&strata)?,
+        auroc_interval: [interval.lower, interval.upper],
+        n_users,
+        runs: results.into_iter().map(PooledRun::from).collect(),
+    };
+    write_file(&args.out, serde_json::to_string_pretty(&pooled)?.as_bytes())?;
+    let void = pooled.runs.iter().filter(|run| !run.void.is_empty()).count();
+    let void = if void > 0 { format!("\nVOID: {void} of the runs must not be used, see {}", args.out.display()) } else { String::new() };
+    Ok(format!(
+        "pooled AUROC {:.3} (95 % interval {:.3} to {:.3}) over {} runs and {n_users} users{void}",
+        pooled.auroc, interval.lower, interval.upper, pooled.runs.len()
+    ))
+}
+
+impl From<Results> for PooledRun {
+    fn from(results: Results) -> Self {
+        Self {
+            name: results.name,
+            seed: results.seed,
+            auroc: results.auroc,
+            null_auroc: results.null_auroc,
+            blind_auroc: results.blind_auroc,
+            blind_p_value: results.blind_p_value,
+            held_in: results.users.held_in,
+            held_out: results.users.held_out,
+            void: results.void,
+        }
+    }
+}
+
+/// One stratum a run, users numbered alike in all of them, and how many there are.
+fn strata(folders: &[impl AsRef<Path>]) -> anyhow::Result<(Vec<Stratum>, usize)> {
+    let mut tables = Vec::new();
+    for folder in folders {
+        tables.push(store::read_statistics(&folder.as_ref().join("statistics.parquet"))?);
+    }
+    let mut users: Vec<UserId> = tables.iter().flat_map(|table| table.user_id.iter().cloned()).collect();
+    users.sort();
+    users.dedup();
+    let strata = tables.into_iter().map(|table| {
+        let user = table.user_id.iter().map(|user| users.binary_search(user).map(|at| at as u32).ok());
+        let user = user.collect::<Option<Vec<_>>>().context("every user was listed just above")?;
+        Ok(Stratum { user, held_in: table.held_in, statistic: table.statistic })
+    });
+    Ok((strata.collect::<anyhow::Result<_>>()?, users.len()))
+}

@@ -1,0 +1,149 @@
+//! The run folder: stages are found by hash and skipped when done; files are renamed into place.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use userprint_core::Fingerprint;
+
+/// `manifest.json`: what ran, with what, and what it left.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Version of userprint.
+    pub(crate) version: String,
+    /// Backend of the models.
+    pub(crate) backend: String,
+    /// Processor and number of threads.
+    pub(crate) machine: String,
+    /// Finished stages by name.
+    pub(crate) stages: BTreeMap<String, StageRecord>,
+}
+
+/// A finished stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StageRecord {
+    /// Hash of everything that changes its result.
+    pub(crate) hash: String,
+    /// BLAKE3 of each file that it left, by path within the run folder.
+    pub(crate) outputs: BTreeMap<String, String>,
+    /// How long it took, seconds; the last attempt only, where one was killed.
+    pub(crate) wall_s: f64,
+    /// What that amounts to.
+    pub(crate) note: String,
+}
+
+/// One run's folder, locked while it is open.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    pub(crate) manifest: Manifest,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens or creates a folder; refuses one that another process is using.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(path.join("scores")).with_context(|| format!("{}: the run folder cannot be created", path.display()))?;
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path).with_context(|| format!("{}: cannot be created", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another run is using this folder; wait for it, or choose another name or seed", path.display())
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{}: cannot be locked", lock_path.display())),
+        }
+        let manifest_path = path.join("manifest.json");
+        let manifest = match fs::read_to_string(&manifest_path) {
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("{}: not a manifest; delete the run folder to start afresh", manifest_path.display()))?,
+            Err(_) => Manifest::default(),
+        };
+        Ok(Self { path: path.to_owned(), manifest, _lock: lock })
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file of the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Whether a stage with this hash is done and its files are as it left them.
+    pub(crate) fn is_done(&self, stage: &str, hash: Fingerprint) -> bool {
+        let Some(record) = self.manifest.stages.get(stage) else { return false };
+        record.hash == hash.hex() && record.outputs.iter().all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
+    }
+
+    /// Records a finished stage.
+    pub(crate) fn finish(&mut self, stage: &str, hash: Fingerprint, outputs: &[String], wall_s: f64, note: String) -> anyhow::Result<()> {
+        let mut hashes = BTreeMap::new();
+        for name in outputs {
+            hashes.insert(name.clone(), file_hash(&self.file(name))?);
+        }
+        let record = StageRecord { hash: hash.hex(), outputs: hashes, wall_s, note };
+        self.manifest.stages.insert(stage.to_owned(), record);
+        let text = serde_json::to_string_pretty(&self.manifest)?;
+        self.write("manifest.json", text.as_bytes())
+    }
+
+    /// Writes a file beside its place and renames it.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        write_file(&self.file(name), bytes)
+    }
+}
+
+/// Writes a file beside its place and renames it: there is no half file.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// BLAKE3 of a file's content.
+pub(crate) fn file_hash(path: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut file, &mut hasher).with_context(|| format!("{}: cannot be read", path.display()))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use userprint_core::Fingerprinter;
+
+    #[test]
+    fn a_stage_is_done_while_its_hash_and_files_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Fingerprinter::new().with("1").finish(), Fingerprinter::new().with("2").finish());
+        let mut run = RunFolder::open(folder.path()).unwrap();
+        run.write("a.json", b"{}").unwrap();
+        run.finish("prepare", one, &["a.json".to_owned()], 0.1, String::new()).unwrap();
+        drop(run);
+        let run = RunFolder::open(folder.path()).unwrap();
+        assert!(run.is_done("prepare", one));
+        assert!(!run.is_done("prepare", two));
+        run.write("a.json", b"{ }").unwrap();
+        assert!(!run.is_done("prepare", one));
+    }
+
+    #[test]
+    fn two_runs_cannot_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let _run = RunFolder::open(folder.path()).unwrap();
+        let error = RunFolder::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another run is using this folder"), "{error}");
+    }
+}

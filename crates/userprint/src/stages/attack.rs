@@ -1,0 +1,236 @@
+//! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use userprint_attack::validity::{self, BlindCheck};
+use userprint_attack::{Aggregate, AttackResult, ScoredExamples, Statistic, Validity, evaluate, statistics, user_statistics};
+use userprint_core::{Membership, Role, UserId, UserIdx};
+use userprint_data::BlindClassifier;
+use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_model::{CausalLm, checkpoint, n_parameters};
+use userprint_score::ScoreTable;
+use userprint_score::store::{self, StatisticsTable};
+
+use super::pretrain::{TrainingRecord, n_examples, reference_folder};
+use super::score::{AttackExample, attack_examples};
+use super::{StageOutput, prepare, score, train};
+use crate::experiment::{Experiment, ReferenceChoice};
+use crate::pipeline::Pipeline;
+use crate::results::{
+    AttackRow, BootstrapSummary, CurvePoint, ExampleCounts, ModelSummary, Results, UserCounts, ValidationLoss,
+};
+
+/// File of the users' statistics in the run folder.
+pub(crate) const STATISTICS: &str = "statistics.parquet";
+/// File of the results in the run folder.
+pub(crate) const RESULTS: &str = "results.json";
+
+pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
+    let experiment = &pipeline.experiment;
+    let target = store::read_scores(&pipeline.folder.file(score::TARGET))?;
+    let reference = store::read_scores(&pipeline.folder.file(score::REFERENCE))?;
+    let examples = attack_examples(pipeline)?;
+    let (users, scored) = join(&examples, target, reference)?;
+
+    let headline = attack(experiment, &scored, experiment.statistic.as_ref(), experiment.aggregate)?;
+    let grid = grid(experiment, &scored)?;
+    let validity = Validity {
+        placebo: validity::placebo(&scored)?,
+        null: validity::null(&scored)?,
+        blind: blind(experiment, &examples, &users)?,
+    };
+    write_statistics(pipeline, &users, &headline, &grid)?;
+    let results = results(pipeline, &scored, &headline, &grid, &validity)?;
+    pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
+    let void = if results.void.is_empty() { "valid" } else { "VOID" };
+    let note = format!("AUROC {:.3}, null {:.3}, blind {:.3}: {void}", results.auroc, results.null_auroc, results.blind_auroc);
+    Ok(StageOutput::new(&[STATISTICS, RESULTS], note))
+}
+
+/// One attack: a statistic and an aggregate with what came of them.
+struct Attack {
+    statistic: &'static str,
+    aggregate: &'static str,
+    users: userprint_attack::UserStatistics,
+    result: AttackResult,
+}
+
+fn attack(
+    experiment: &Experiment,
+    scored: &ScoredExamples,
+    statistic: &dyn Statistic,
+    aggregate: Aggregate,
+) -> anyhow::Result<Attack> {
+    let users = user_statistics(scored, statistic, aggregate)?;
+    let result = evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
+    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.name(), users, result })
+}
+
+fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
+    let all = statistics::all();
+    let pairs = all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
+    pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate)).collect()
+}
+
+/// The two score tables as one, users numbered in sorted order.
+fn join(examples: &[AttackExample], target: ScoreTable, reference: ScoreTable) -> anyhow::Result<(Vec<UserId>, ScoredExamples)> {
+    for (name, table) in [("target", &target), ("reference", &reference)] {
+        let same = table.user_id.len() == examples.len()
+            && examples.iter().zip(table.user_id.iter().zip(&table.example_id)).all(|(example, (user, id))| {
+                example.user_id == *user && example.example_id == *id
+            });
+        ensure!(same, "scores/{name}.parquet is not about the attack examples of this run; delete it and run again");
+    }
+    let mut users: Vec<UserId> = examples.iter().map(|example| example.user_id.clone()).collect();
+    users.sort();
+    users.dedup();
+    let position = |user: &UserId| users.binary_search(user).map(|at| UserIdx(at as u32)).ok();
+    let user = examples.iter().map(|example| position(&example.user_id)).collect::<Option<Vec<_>>>();
+    let user = user.context("every user was listed just above")?;
+    let held_in = examples.iter().map(|example| example.held_in).collect();
+    Ok((users, ScoredExamples::new(user, held_in, target.scores, reference.scores)?))
+}
+
+fn blind(experiment: &Experiment, examples: &[AttackExample], users: &[UserId]) -> anyhow::Result<BlindCheck> {
+    let mut texts = vec![Vec::new(); users.len()];
+    let mut held_in = vec![false; users.len()];
+    for example in examples {
+        if let Ok(user) = users.binary_search(&example.user_id) {
+            texts[user].push(example.text.clone());
+            held_in[user] = example.held_in;
+        }
+    }
+    let seed = experiment.seed.named("blind");
+    let classifier = BlindClassifier::new(&texts, seed);
+    let labels: Vec<bool> = classifier.used_users().iter().map(|&user| held_in[user]).collect();
+    let classify = |labels: &[bool]| classifier.scores(labels);
+    Ok(validity::blind(&labels, &classify, experiment.raw.attack.blind_permutations, seed)?)
+}
+
+fn write_statistics(pipeline: &Pipeline, users: &[UserId], headline: &Attack, grid: &[Attack]) -> anyhow::Result<()> {
+    let of = &headline.users;
+    let table = StatisticsTable {
+        user_id: of.user.iter().map(|user| users[user.index()].clone()).collect(),
+        held_in: of.held_in.clone(),
+        statistic: of.statistic.clone(),
+        n_examples: of.n_examples.clone(),
+        others: grid.iter().map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())).collect(),
+    };
+    Ok(store::write_statistics(&pipeline.folder.file(STATISTICS), &table)?)
+}
+
+fn results(
+    pipeline: &Pipeline,
+    scored: &ScoredExamples,
+    headline: &Attack,
+    grid: &[Attack],
+    validity: &Validity,
+) -> anyhow::Result<Results> {
+    let experiment = &pipeline.experiment;
+    let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
+    let found = &headline.result;
+    Ok(Results {
+        schema: 1,
+        name: experiment.raw.name.clone(),
+        seed: experiment.raw.seed,
+        void: validity.void_reasons(),
+        statistic: headline.statistic.to_owned(),
+        aggregate: headline.aggregate.to_owned(),
+        auroc: found.auroc,
+        auroc_interval: [found.auroc_interval.lower, found.auroc_interval.upper],
+        auroc_bootstrap: BootstrapSummary {
+            resamples: found.bootstrap.resamples,
+            mean: found.bootstrap.mean,
+            std_dev: found.bootstrap.std_dev,
+        },
+        tpr_at_fpr: by_rate(found),
+        placebo_auroc: validity.placebo,
+        null_auroc: validity.null.auroc,
+        null_interval: [validity.null.interval.lower, validity.null.interval.upper],
+        blind_auroc: validity.blind.auroc,
+        blind_p_value: validity.blind.p_value,
+        validation_loss: validation_loss(&training)?,
+        users: user_counts(pipeline)?,
+        examples: example_counts(pipeline, scored)?,
+        attacks: grid.iter().map(row).collect(),
+        training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
+        target_step: training.best_step,
+        model: model_summary(pipeline)?,
+    })
+}
+
+fn by_rate(result: &AttackResult) -> BTreeMap<String, Option<f64>> {
+    result.tpr_at_fpr.iter().map(|(rate, tpr)| (rate.to_string(), *tpr)).collect()
+}
+
+fn row(attack: &Attack) -> AttackRow {
+    AttackRow {
+        statistic: attack.statistic.to_owned(),
+        aggregate: attack.aggregate.to_owned(),
+        auroc: attack.result.auroc,
+        auroc_interval: [attack.result.auroc_interval.lower, attack.result.auroc_interval.upper],
+        tpr_at_fpr: by_rate(&attack.result),
+    }
+}
+
+fn curve_point(point: &userprint_train::CurvePoint) -> anyhow::Result<CurvePoint> {
+    Ok(CurvePoint {
+        step: point.step,
+        epoch: point.epoch,
+        train_loss: point.train_loss,
+        held_in: point.held_in,
+        held_out: point.held_out.context("no held-out validation examples; the validation fraction must be above 0")?,
+    })
+}
+
+fn validation_loss(training: &TrainingRecord) -> anyhow::Result<ValidationLoss> {
+    let at = |step: u64| training.curve.iter().find(|point| point.step == step);
+    let reference = curve_point(at(0).context("training.json has no losses before the first step")?)?;
+    let target = curve_point(at(training.best_step).context("training.json has no losses at the kept step")?)?;
+    Ok(ValidationLoss {
+        held_in: target.held_in,
+        held_out: target.held_out,
+        reference_held_in: reference.held_in,
+        reference_held_out: reference.held_out,
+    })
+}
+
+fn user_counts(pipeline: &Pipeline) -> anyhow::Result<UserCounts> {
+    let partition = prepare::read(pipeline)?;
+    let n = |membership| prepare::count(&partition, membership);
+    Ok(UserCounts {
+        public: n(Membership::Public),
+        held_in: n(Membership::HeldIn),
+        held_out: n(Membership::HeldOut),
+        dropped: partition.n_dropped,
+    })
+}
+
+fn example_counts(pipeline: &Pipeline, scored: &ScoredExamples) -> anyhow::Result<ExampleCounts> {
+    let partition = prepare::read(pipeline)?;
+    let n = |membership, role| n_examples(&partition, membership, role);
+    Ok(ExampleCounts {
+        pretrain: n(Membership::Public, Role::Train),
+        train: n(Membership::HeldIn, Role::Train),
+        attack_held_in: n(Membership::HeldIn, Role::Attack),
+        attack_held_out: n(Membership::HeldOut, Role::Attack),
+        scored_tokens: scored.target().n_tokens.iter().map(|&n| u64::from(n)).sum(),
+    })
+}
+
+fn model_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
+    let reference = match &pipeline.experiment.reference {
+        ReferenceChoice::Checkpoint(folder) => format!("checkpoint {}", folder.file_name().unwrap_or_default().display()),
+        ReferenceChoice::Pretrain { .. } => "pre-trained on the public users".to_owned(),
+    };
+    let (lm, config): (CausalLm<userprint_model::backend::Cpu>, GptNeoConfig) =
+        checkpoint::load(&reference_folder(pipeline), &Default::default())?;
+    Ok(ModelSummary {
+        family: config.model_type,
+        n_parameters: n_parameters(&lm.module),
+        vocab_size: config.vocab_size as u64,
+        context: config.max_position_embeddings as u64,
+        reference,
+    })
+}

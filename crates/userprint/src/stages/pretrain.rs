@@ -1,0 +1,170 @@
+//! Pretrain: the reference model, pre-trained on the public users or brought along.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+use rand::seq::index;
+use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
+use userprint_data::{Partition, Selection};
+use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_model::{CausalLm, HfTokenizer, checkpoint, n_parameters};
+use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, tokenize, train};
+
+use super::{StageOutput, prepare};
+use crate::backend::with_backend;
+use crate::experiment::ReferenceChoice;
+use crate::pipeline::Pipeline;
+use crate::progress::TrainingBar;
+use crate::run_folder::write_file;
+
+/// Folder of the reference in the run folder.
+const REFERENCE: &str = "checkpoints/reference";
+
+/// Files that a trained checkpoint leaves.
+pub(crate) const FILES: [&str; 5] =
+    ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "training.json"];
+
+pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
+}
+
+fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    let (config, settings, max_validation_examples) = match &pipeline.experiment.reference {
+        ReferenceChoice::Checkpoint(folder) => {
+            let (lm, _) = checkpoint::load::<B>(folder, &B::Device::default())?;
+            let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
+            return Ok(StageOutput::new(&[], note));
+        }
+        ReferenceChoice::Pretrain { config, settings, max_validation_examples } => {
+            (config, settings, *max_validation_examples)
+        }
+    };
+    let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
+    let public = |role| Selection::new(corpus, &partition, Membership::Public, role);
+    let examples = public(Role::Train)?;
+    let seed = pipeline.experiment.seed.named("pretrain");
+    let validation = Validation {
+        held_in: some_texts(&public(Role::Validation)?, max_validation_examples, seed.named("validation"))?,
+        held_out: Vec::new(),
+    };
+    let texts = all_texts(&examples)?;
+    let tokenizer = HfTokenizer::train(&texts.iter().map(String::as_str).collect::<Vec<_>>(), config.vocab_size)?;
+    let lm = CausalLm::<B>::init(config.decoder()?, seed.named("weights"), &B::Device::default());
+    let job = TrainingJob { stage: "pretrain", folder: pipeline.folder.file(REFERENCE), config, tokenizer: &tokenizer, settings, seed, hash };
+    let note = job.run(&lm, &examples, &validation)?;
+    let files = FILES.map(|name| format!("{REFERENCE}/{name}"));
+    Ok(StageOutput { files: files.to_vec(), note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
+}
+
+/// The folder that the reference is in.
+pub(crate) fn reference_folder(pipeline: &Pipeline) -> PathBuf {
+    match &pipeline.experiment.reference {
+        ReferenceChoice::Checkpoint(folder) => folder.clone(),
+        ReferenceChoice::Pretrain { .. } => pipeline.folder.file(REFERENCE),
+    }
+}
+
+/// One training, of the reference or of the target.
+#[derive(Debug)]
+pub(crate) struct TrainingJob<'a> {
+    pub(crate) stage: &'static str,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: &'a GptNeoConfig,
+    pub(crate) tokenizer: &'a HfTokenizer,
+    pub(crate) settings: &'a TrainSettings,
+    pub(crate) seed: Seed,
+    pub(crate) hash: Fingerprint,
+}
+
+impl TrainingJob<'_> {
+    /// Trains and leaves `training.json` beside the checkpoint; the answer is the stage's note.
+    pub(crate) fn run<B: Backend>(
+        &self,
+        start: &CausalLm<B>,
+        examples: &dyn ExampleSource,
+        validation: &Validation,
+    ) -> anyhow::Result<String> {
+        self.discard_state_of_others()?;
+        let documents = tokenize(examples, self.tokenizer)?;
+        let separator = self.config.eos_token_id.or(self.config.bos_token_id);
+        let separator = separator.context("config.json names neither eos_token_id nor bos_token_id, and documents need one between them")?;
+        let data = TrainData { documents: &documents, separator, validation };
+        let checkpoints =
+            Checkpoints { folder: &self.folder, config: self.config, tokenizer: self.tokenizer, fingerprint: self.hash };
+        let mut bar = TrainingBar::new(self.stage);
+        let outcome = train::<Autodiff<B>>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
+        write_outcome(&self.folder, &outcome)?;
+        let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
+        Ok(format!("{} examples, {} tokens in {} steps{speed}", documents.n_rows(), outcome.n_tokens, outcome.steps))
+    }
+
+    /// A state that another experiment left in this folder is of no use: its settings or data differ.
+    fn discard_state_of_others(&self) -> anyhow::Result<()> {
+        let marker = self.folder.join("training-hash");
+        let hash = self.hash.hex();
+        if std::fs::read_to_string(&marker).is_ok_and(|found| found == hash) {
+            return Ok(());
+        }
+        if self.folder.exists() {
+            std::fs::remove_dir_all(&self.folder).with_context(|| format!("{}: cannot be emptied", self.folder.display()))?;
+        }
+        std::fs::create_dir_all(&self.folder).with_context(|| format!("{}: cannot be created", self.folder.display()))?;
+        write_file(&marker, hash.as_bytes())
+    }
+}
+
+/// `training.json`: the curve, and which step was kept.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct TrainingRecord {
+    pub(crate) curve: Vec<userprint_train::CurvePoint>,
+    pub(crate) best_step: u64,
+    pub(crate) steps: u64,
+    pub(crate) n_tokens: u64,
+}
+
+impl TrainingRecord {
+    /// Reads the record beside a checkpoint.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("training.json");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{}: not a record of training", path.display()))
+    }
+}
+
+fn write_outcome(folder: &Path, outcome: &TrainOutcome) -> anyhow::Result<()> {
+    let record = TrainingRecord {
+        curve: outcome.curve.clone(),
+        best_step: outcome.best_step,
+        steps: outcome.steps,
+        n_tokens: outcome.n_tokens,
+    };
+    write_file(&folder.join("training.json"), serde_json::to_string_pretty(&record)?.as_bytes())
+}
+
+/// All texts of a source.
+pub(crate) fn all_texts(source: &dyn ExampleSource) -> anyhow::Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for user in 0..source.users().len() {
+        texts.extend(source.texts(UserIdx(user as u32))?);
+    }
+    Ok(texts)
+}
+
+/// At most `most` texts of a source, drawn at random.
+pub(crate) fn some_texts(source: &dyn ExampleSource, most: usize, seed: Seed) -> anyhow::Result<Vec<String>> {
+    let texts = all_texts(source)?;
+    if texts.len() <= most {
+        return Ok(texts);
+    }
+    let chosen = index::sample(&mut seed.rng(), texts.len(), most);
+    Ok(chosen.into_iter().map(|row| texts[row].clone()).collect())
+}
+
+/// Number of examples of a membership and role.
+pub(crate) fn n_examples(partition: &Partition, membership: Membership, role: Role) -> u64 {
+    let users = partition.membership.iter().zip(partition.roles.rows());
+    let rows = users.filter(|(m, _)| **m == membership).map(|(_, roles)| roles);
+    rows.map(|roles| roles.iter().filter(|r| **r == Some(role)).count() as u64).sum()
+}

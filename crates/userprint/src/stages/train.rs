@@ -1,0 +1,51 @@
+//! Train: the target is the reference, fine-tuned on the held-in users.
+
+use burn::tensor::backend::Backend;
+use userprint_core::{Fingerprint, Membership, Role};
+use userprint_data::{Selection, train_set};
+use userprint_model::{HfTokenizer, checkpoint};
+use userprint_train::Validation;
+
+use super::pretrain::{FILES, TrainingJob, reference_folder, some_texts};
+use super::{StageOutput, prepare};
+use crate::backend::with_backend;
+use crate::pipeline::Pipeline;
+
+/// Folder of the target in the run folder.
+pub(crate) const TARGET: &str = "checkpoints/target";
+
+pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
+}
+
+fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    let choice = &pipeline.experiment.target;
+    let seed = pipeline.experiment.seed.named("train");
+    let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
+    let mut examples = Selection::new(corpus, &partition, Membership::HeldIn, Role::Train)?;
+    let labels = train_set(corpus, &partition, Membership::HeldIn)?;
+    examples.retain(&choice.mitigation.keep(&labels, seed.named("filters")));
+
+    let side = |membership, name| {
+        let validation = Selection::new(corpus, &partition, membership, Role::Validation)?;
+        some_texts(&validation, choice.max_validation_examples, seed.named(name))
+    };
+    let validation = Validation {
+        held_in: side(Membership::HeldIn, "validation held-in")?,
+        held_out: side(Membership::HeldOut, "validation held-out")?,
+    };
+    let reference = reference_folder(pipeline);
+    let (lm, config) = checkpoint::load::<B>(&reference, &B::Device::default())?;
+    let tokenizer = HfTokenizer::load(&reference.join("tokenizer.json"))?;
+    let job = TrainingJob {
+        stage: "train",
+        folder: pipeline.folder.file(TARGET),
+        config: &config,
+        tokenizer: &tokenizer,
+        settings: &choice.settings,
+        seed,
+        hash,
+    };
+    let note = job.run(&lm, &examples, &validation)?;
+    Ok(StageOutput { files: FILES.map(|name| format!("{TARGET}/{name}")).to_vec(), note })
+}
