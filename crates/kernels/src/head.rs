@@ -2,6 +2,9 @@
 
 use burn::tensor::{Int, Tensor, backend::Backend};
 
+use crate::KernelBackend;
+use crate::backend::{log_sum_exp, unwrap, wrap};
+
 /// Logits held at once, in numbers: 32 MiB in f32.
 const TILE_LOGITS: usize = 1 << 23;
 
@@ -11,7 +14,7 @@ const TILE_LOGITS: usize = 1 << 23;
 ///
 /// # Shapes
 /// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` `[n]`, the result `[n]`.
-pub fn token_log_probs<B: Backend>(
+pub fn token_log_probs<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
     weight: &Tensor<B, 2>,
     targets: &Tensor<B, 1, Int>,
@@ -19,8 +22,8 @@ pub fn token_log_probs<B: Backend>(
     let tiles = tiles(hidden, weight);
     let log_probs = tiles.map(|rows| {
         let logits = hidden.clone().slice([rows.clone()]).matmul(weight.clone().transpose());
-        let chosen = logits.clone().gather(1, targets.clone().slice([rows]).unsqueeze_dim(1));
-        (chosen - log_sum_exp(logits)).squeeze_dim(1)
+        let targets = targets.clone().slice([rows]).unsqueeze_dim::<2>(1);
+        wrap::<B>(B::log_prob(unwrap(logits), targets.into_primitive())).squeeze_dim(1)
     });
     Tensor::cat(log_probs.collect(), 0)
 }
@@ -86,7 +89,7 @@ pub struct HeadLoss<B: Backend> {
 ///
 /// # Shapes
 /// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` and `weights` `[n]`.
-pub fn head_loss<B: Backend>(
+pub fn head_loss<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
     weight: &Tensor<B, 2>,
     targets: &Tensor<B, 1, Int>,
@@ -99,14 +102,12 @@ pub fn head_loss<B: Backend>(
     for rows in tiles(hidden, weight) {
         let n = rows.len();
         let tile = hidden.clone().slice([rows.clone()]);
-        let target = targets.clone().slice([rows.clone()]).reshape([n, 1]);
-        let weights = weights.clone().slice([rows]).reshape([n, 1]);
+        let target: Tensor<B, 2, Int> = targets.clone().slice([rows.clone()]).reshape([n, 1]);
+        let weights: Tensor<B, 2> = weights.clone().slice([rows]).reshape([n, 1]);
         let logits = tile.clone().matmul(weight.clone().transpose());
-        let chosen = logits.clone().gather(1, target.clone());
-        let log_sum = log_sum_exp(logits.clone());
-        loss = loss + (weights.clone() * (log_sum.clone() - chosen)).sum();
-        let p = (logits - log_sum).exp() * weights.clone();
-        let d_logits = p.scatter(1, target, weights.neg(), burn::tensor::IndexingUpdateOp::Add);
+        let (losses, d_logits) = B::cross_entropy(unwrap(logits), target.into_primitive(), unwrap(weights));
+        loss = loss + wrap::<B>(losses).sum();
+        let d_logits = wrap::<B>(d_logits);
         d_hidden.push(d_logits.clone().matmul(weight.clone()));
         let tile_d_weight = d_logits.transpose().matmul(tile);
         d_weight = Some(match d_weight {
@@ -126,12 +127,6 @@ fn tiles<B: Backend>(
     let n = hidden.dims()[0];
     let rows = (TILE_LOGITS / weight.dims()[0]).max(1);
     (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
-}
-
-/// `[n, v]` to `[n, 1]`.
-fn log_sum_exp<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
-    let max = logits.clone().max_dim(1);
-    (logits - max.clone()).exp().sum_dim(1).log() + max
 }
 
 #[cfg(test)]

@@ -2,6 +2,13 @@
 
 pub mod adam;
 pub mod attention;
+mod autodiff;
+mod backend;
 pub mod gelu;
 pub mod head;
+#[cfg(feature = "cpu")]
+mod host;
+pub mod norm;
 pub mod plain;
+
+pub use backend::KernelBackend;

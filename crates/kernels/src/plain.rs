@@ -46,3 +46,38 @@ fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let log_sum = logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() + max;
     logits.iter().map(|l| l - log_sum).collect()
 }
+
+/// What tests of several kernels share.
+#[cfg(test)]
+pub(crate) mod testing {
+    use burn::backend::{Autodiff, Flex};
+    use burn::tensor::{Distribution, Tensor};
+
+    /// Random inputs, `[rows, width]`.
+    pub(crate) fn inputs(rows: usize, width: usize) -> Tensor<Flex, 2> {
+        Tensor::random([rows, width], Distribution::Normal(0.0, 1.5), &Default::default())
+    }
+
+    /// Checks value and gradient of one function against autodiff through another.
+    #[track_caller]
+    pub(crate) fn assert_same_gradients(
+        x: Tensor<Flex, 2>,
+        fast: impl Fn(Tensor<Autodiff<Flex>, 2>) -> Tensor<Autodiff<Flex>, 2>,
+        slow: impl Fn(Tensor<Autodiff<Flex>, 2>) -> Tensor<Autodiff<Flex>, 2>,
+    ) {
+        let weight = Tensor::<Flex, 2>::random(x.dims(), Distribution::Normal(0.0, 1.0), &Default::default());
+        let run = |f: &dyn Fn(Tensor<Autodiff<Flex>, 2>) -> Tensor<Autodiff<Flex>, 2>| {
+            let x = Tensor::<Autodiff<Flex>, 2>::from_inner(x.clone()).require_grad();
+            let y = f(x.clone());
+            let grads = (y.clone() * Tensor::from_inner(weight.clone())).sum().backward();
+            let host = |tensor: Tensor<Flex, 2>| tensor.into_data().to_vec::<f32>().unwrap();
+            (host(y.inner()), host(x.grad(&grads).unwrap()))
+        };
+        let (fast, slow) = (run(&fast), run(&slow));
+        for (what, fast, slow) in [("value", fast.0, slow.0), ("gradient", fast.1, slow.1)] {
+            for (i, (fast, slow)) in fast.iter().zip(&slow).enumerate() {
+                assert!((fast - slow).abs() < 1e-5 * (1.0 + slow.abs()), "{what} {i}: {fast} against {slow}");
+            }
+        }
+    }
+}

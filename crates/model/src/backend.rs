@@ -14,6 +14,8 @@ pub type Wgpu = burn::backend::Wgpu;
 #[cfg(feature = "cuda")]
 pub type Cuda = burn::backend::Cuda;
 
+pub use userprint_kernels::KernelBackend;
+
 /// Whether tensors live in the host's memory, so that plain loops over them are the fast path.
 pub fn is_host<B: Backend>() -> bool {
     #[cfg(feature = "cpu")]

@@ -4,8 +4,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend, module::embedding};
 use rand_distr::{Distribution, Normal};
 use userprint_core::Seed;
+use userprint_kernels::KernelBackend;
 use userprint_kernels::attention::{Mask, attention};
 use userprint_kernels::gelu::gelu_new;
+use userprint_kernels::norm::normalise;
 
 use crate::Params;
 
@@ -57,30 +59,27 @@ impl<B: Backend> CausalLm<B> {
         Self { config, module }
     }
 
-    /// Hidden states after the last norm.
-    ///
-    /// # Shapes
-    /// `ids` is `[b, t]` with `t` at most the context, the result `[b, t, d]`.
-    pub fn hidden(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
-        let [_, t] = ids.dims();
-        let device = ids.device();
-        let positions = Tensor::<B, 1, Int>::arange(0..t as i64, &device).unsqueeze_dim(0);
-        let mut x = embedding(self.module.wte.weight.val(), ids);
-        x = x + embedding(self.module.wpe.weight.val(), positions);
-        let causal = Mask::Causal.hidden(t, &device);
-        for (block, mask) in self.module.h.iter().zip(&self.config.layers) {
-            let local = match mask {
-                Mask::Local { window } if *window < t => Some(mask.hidden(t, &device)),
-                _ => None,
-            };
-            x = block.forward(x, local.as_ref().unwrap_or(&causal), &self.config);
-        }
-        self.module.ln_f.forward(x, self.config.norm_epsilon)
-    }
-
     /// The head's weight, `[v, d]`: tied to the token embedding.
     pub fn head(&self) -> Tensor<B, 2> {
         self.module.wte.weight.val()
+    }
+}
+
+impl<B: KernelBackend> CausalLm<B> {
+    /// Hidden states after the last norm.
+    ///
+    /// # Shapes
+    /// `ids` is `[b, t]` with `t` at most the context, the result `[b · t, d]`.
+    pub fn hidden(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 2> {
+        let [b, t] = ids.dims();
+        let positions = Tensor::<B, 1, Int>::arange(0..t as i64, &ids.device()).unsqueeze_dim(0);
+        let x =
+            embedding(self.module.wte.weight.val(), ids) + embedding(self.module.wpe.weight.val(), positions);
+        let mut x = x.reshape([b * t, self.config.width]);
+        for (block, mask) in self.module.h.iter().zip(&self.config.layers) {
+            x = block.forward(x, [b, t], *mask, &self.config);
+        }
+        self.module.ln_f.forward(x, self.config.norm_epsilon)
     }
 }
 
@@ -127,10 +126,9 @@ impl<B: Backend> Matrix<B> {
         Self { weight: Param::from_tensor(Tensor::zeros(shape, device)) }
     }
 
-    /// `[b, t, in]` to `[b, t, out]`.
-    fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [b, t, d] = x.dims();
-        x.reshape([b * t, d]).matmul(self.weight.val().transpose()).reshape([b as i32, t as i32, -1])
+    /// `[n, in]` to `[n, out]`.
+    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        x.matmul(self.weight.val().transpose())
     }
 }
 
@@ -151,11 +149,9 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// `[b, t, in]` to `[b, t, out]`.
-    fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [b, t, d] = x.dims();
-        let y = x.reshape([b * t, d]).matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze();
-        y.reshape([b as i32, t as i32, -1])
+    /// `[n, in]` to `[n, out]`.
+    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
     }
 }
 
@@ -175,16 +171,12 @@ impl<B: Backend> Norm<B> {
             bias: Param::from_tensor(Tensor::zeros([width], device)),
         }
     }
+}
 
-    /// `(x − mean) / √(variance + ε) · weight + bias` over the last dimension.
-    ///
-    /// # Reference
-    /// Ba et al., arXiv:1607.06450v1, eq. 4.
-    fn forward(&self, x: Tensor<B, 3>, epsilon: f64) -> Tensor<B, 3> {
-        let centred = x.clone() - x.mean_dim(2);
-        let variance = (centred.clone() * centred.clone()).mean_dim(2);
-        let scale = variance.add_scalar(epsilon).sqrt().recip();
-        centred * scale * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+impl<B: KernelBackend> Norm<B> {
+    /// Normalised rows, scaled and shifted.
+    fn forward(&self, x: Tensor<B, 2>, epsilon: f64) -> Tensor<B, 2> {
+        normalise(x, epsilon) * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
     }
 }
 
@@ -219,18 +211,20 @@ impl<B: Backend> Block<B> {
             },
         }
     }
+}
 
+impl<B: KernelBackend> Block<B> {
     fn forward(
         &self,
-        x: Tensor<B, 3>,
-        hidden: &Tensor<B, 2, burn::tensor::Bool>,
+        x: Tensor<B, 2>,
+        shape: [usize; 2],
+        mask: Mask,
         config: &DecoderConfig,
-    ) -> Tensor<B, 3> {
-        let attended =
-            self.attn.forward(self.ln_1.forward(x.clone(), config.norm_epsilon), hidden, config.n_heads);
-        let x = x + attended;
-        let inner = self.mlp.c_fc.forward(self.ln_2.forward(x.clone(), config.norm_epsilon));
-        x + self.mlp.c_proj.forward(gelu_new(inner))
+    ) -> Tensor<B, 2> {
+        let inner = self.ln_1.forward(x.clone(), config.norm_epsilon);
+        let x = x + self.attn.forward(inner, shape, mask, config.n_heads);
+        let inner = self.ln_2.forward(x.clone(), config.norm_epsilon);
+        x + self.mlp.c_proj.forward(gelu_new(self.mlp.c_fc.forward(inner)))
     }
 }
 
@@ -247,19 +241,14 @@ pub struct Attention<B: Backend> {
     pub out_proj: Linear<B>,
 }
 
-impl<B: Backend> Attention<B> {
-    fn forward(
-        &self,
-        x: Tensor<B, 3>,
-        hidden: &Tensor<B, 2, burn::tensor::Bool>,
-        n_heads: usize,
-    ) -> Tensor<B, 3> {
-        let [b, t, d] = x.dims();
-        let heads = |y: Tensor<B, 3>| y.reshape([b, t, n_heads, d / n_heads]).swap_dims(1, 2);
+impl<B: KernelBackend> Attention<B> {
+    fn forward(&self, x: Tensor<B, 2>, [b, t]: [usize; 2], mask: Mask, n_heads: usize) -> Tensor<B, 2> {
+        let d = x.dims()[1];
+        let heads = |y: Tensor<B, 2>| y.reshape([b, t, n_heads, d / n_heads]).swap_dims(1, 2);
         let q = heads(self.q_proj.forward(x.clone()));
         let k = heads(self.k_proj.forward(x.clone()));
         let v = heads(self.v_proj.forward(x));
-        let mixed = attention(q, k, v, hidden).swap_dims(1, 2).reshape([b, t, d]);
+        let mixed = attention(q, k, v, mask).swap_dims(1, 2).reshape([b * t, d]);
         self.out_proj.forward(mixed)
     }
 }

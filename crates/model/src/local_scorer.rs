@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
 use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize};
-use userprint_kernels::head;
+use userprint_kernels::{KernelBackend, head};
 use userprint_score::{ScoreError, Scorer, ScorerId};
 
 use crate::CausalLm;
@@ -54,7 +55,7 @@ struct TokenScore {
     is_argmax: bool,
 }
 
-impl<B: Backend> LocalScorer<B> {
+impl<B: KernelBackend> LocalScorer<B> {
     /// A scorer of a model and the tokenizer that it was trained with.
     pub fn new(id: &str, lm: CausalLm<B>, tokenizer: Arc<dyn Tokenize>, options: ScoringOptions) -> Self {
         let device = lm.head().device();
@@ -111,7 +112,7 @@ impl<B: Backend> LocalScorer<B> {
             Tensor::<B, 1, Int>::from_data(TensorData::new(values, [n]), &self.device)
         };
         let hidden = self.lm.hidden(ints(ids).reshape([b, t]));
-        let hidden = hidden.reshape([b * t, self.lm.config.width]).select(0, ints(places));
+        let hidden = if places.len() < b * t { hidden.select(0, ints(places)) } else { hidden };
         let flat = self.token_scores(&hidden, targets, detail);
         let mut rest = flat.as_slice();
         let rows = inputs.iter().map(|input| {
@@ -146,7 +147,7 @@ fn floats<B: Backend>(tensor: Tensor<B, 1>) -> impl Iterator<Item = f32> {
     values.into_iter()
 }
 
-impl<B: Backend> Scorer for LocalScorer<B> {
+impl<B: KernelBackend> Scorer for LocalScorer<B> {
     fn id(&self) -> &ScorerId {
         &self.id
     }

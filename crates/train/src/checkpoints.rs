@@ -65,7 +65,8 @@ impl Checkpoints<'_> {
         }
         let progress = serde_json::to_string(progress).expect("plain numbers become JSON");
         let metadata = [("fingerprint", self.fingerprint.hex()), ("progress", progress)];
-        let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let metadata: Vec<(&str, &str)> =
+            metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
         Ok(checkpoint::write_tensors(&self.state_path(), &tensors, &metadata)?)
     }
 
@@ -84,7 +85,8 @@ impl Checkpoints<'_> {
         if metadata.get("fingerprint") != Some(&self.fingerprint.hex()) {
             return Err(refuse("its settings or data differ".to_owned()));
         }
-        let progress = metadata.get("progress").ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
+        let progress =
+            metadata.get("progress").ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
         let progress: Progress = serde_json::from_str(progress).map_err(|e| refuse(e.to_string()))?;
         let mut missing = None;
         Params::for_each_mut(&mut lm.module, |path, shape| match tensors.remove(&format!("weight.{path}")) {
@@ -98,11 +100,15 @@ impl Checkpoints<'_> {
             return Err(refuse(format!("tensor weight.{path} is missing or misshapen")));
         }
         let mut optimizer = Optimizer { step: progress.step, ..Optimizer::default() };
-        let paths: Vec<String> = tensors.keys().filter_map(|key| Some(key.strip_prefix("first.")?.to_owned())).collect();
+        let paths: Vec<String> =
+            tensors.keys().filter_map(|key| Some(key.strip_prefix("first.")?.to_owned())).collect();
         for path in paths {
             let mut take = |kind: &str| {
                 let (shape, values) = tensors.remove(&format!("{kind}.{path}")).unwrap_or_default();
-                Tensor::<B::InnerBackend, 1>::from_data(TensorData::new(values, [shape.iter().product::<usize>()]), device)
+                Tensor::<B::InnerBackend, 1>::from_data(
+                    TensorData::new(values, [shape.iter().product::<usize>()]),
+                    device,
+                )
             };
             let moments = (take("first"), take("second"));
             optimizer.moments.insert(path, moments);

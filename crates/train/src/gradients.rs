@@ -7,8 +7,14 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor};
 use userprint_kernels::head;
 use userprint_model::CausalLm;
+use userprint_model::backend::KernelBackend;
 
 use crate::Batch;
+
+/// A backend that records gradients and has the kernels, and whose inner backend has them too.
+pub trait TrainBackend: AutodiffBackend<InnerBackend: KernelBackend> + KernelBackend {}
+
+impl<B: AutodiffBackend<InnerBackend: KernelBackend> + KernelBackend> TrainBackend for B {}
 
 /// Gradients by parameter path, flat, with the loss they belong to.
 #[derive(Debug)]
@@ -44,9 +50,8 @@ impl<B: AutodiffBackend> Gradients<B> {
 /// Mean next-token loss of a batch and its gradients.
 ///
 /// The head's share comes from [`head::head_loss`] in tiles; autodiff carries it from the hidden states down.
-pub fn gradients<B: AutodiffBackend>(lm: &CausalLm<B>, batch: &Batch<B>) -> Gradients<B> {
-    let [b, t] = batch.ids.dims();
-    let hidden = lm.hidden(batch.ids.clone()).reshape([b * t, lm.config.width]);
+pub fn gradients<B: TrainBackend>(lm: &CausalLm<B>, batch: &Batch<B>) -> Gradients<B> {
+    let hidden = lm.hidden(batch.ids.clone());
     let hidden = match &batch.places {
         Some(places) => hidden.select(0, places.clone()),
         None => hidden,

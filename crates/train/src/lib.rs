@@ -14,7 +14,7 @@ mod trainer;
 pub use batch::Batch;
 pub use checkpoints::Checkpoints;
 pub use error::TrainError;
-pub use gradients::{Gradients, gradients};
+pub use gradients::{Gradients, TrainBackend, gradients};
 pub use hook::{CurvePoint, Hook, StepReport};
 pub use optimizer::Optimizer;
 pub use schedule::learning_rate;

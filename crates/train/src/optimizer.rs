@@ -32,8 +32,13 @@ impl<B: AutodiffBackend> Optimizer<B> {
     /// One update of every parameter that has a gradient.
     pub fn update(&mut self, lm: CausalLm<B>, gradients: Gradients<B>, learning_rate: f64) -> CausalLm<B> {
         self.step += 1;
-        let mut updater =
-            Updater::<B> { path: Vec::new(), step: self.step, learning_rate, gradients: gradients.by_path, moments: &mut self.moments };
+        let mut updater = Updater::<B> {
+            path: Vec::new(),
+            step: self.step,
+            learning_rate,
+            gradients: gradients.by_path,
+            moments: &mut self.moments,
+        };
         CausalLm { config: lm.config, module: lm.module.map(&mut updater) }
     }
 }

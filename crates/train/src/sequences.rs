@@ -21,7 +21,13 @@ pub struct Sequences<'a> {
 
 impl<'a> Sequences<'a> {
     /// Sequences of at most `block_tokens + 1` tokens: that many inputs and their targets.
-    pub fn new(documents: &'a Ragged<u32>, separator: u32, packing: Packing, block_tokens: usize, seed: Seed) -> Self {
+    pub fn new(
+        documents: &'a Ragged<u32>,
+        separator: u32,
+        packing: Packing,
+        block_tokens: usize,
+        seed: Seed,
+    ) -> Self {
         Self { documents, separator, packing, block_tokens, seed }
     }
 
@@ -40,15 +46,19 @@ impl<'a> Sequences<'a> {
     pub fn epoch(&self, epoch: u64) -> Vec<Vec<u32>> {
         let mut order: Vec<usize> = (0..self.documents.n_rows()).collect();
         order.shuffle(&mut self.seed.indexed(epoch).rng());
-        let documents = order.into_iter().map(|row| {
-            std::iter::once(self.separator).chain(self.documents.row(row).iter().copied())
-        });
+        let documents = order
+            .into_iter()
+            .map(|row| std::iter::once(self.separator).chain(self.documents.row(row).iter().copied()));
         match self.packing {
-            Packing::Documents => documents.map(|tokens| tokens.take(self.block_tokens + 1).collect()).collect(),
+            Packing::Documents => {
+                documents.map(|tokens| tokens.take(self.block_tokens + 1).collect()).collect()
+            }
             Packing::Blocks => {
                 let stream: Vec<u32> = documents.flatten().collect();
                 let starts = (0..stream.len().saturating_sub(1)).step_by(self.block_tokens);
-                starts.map(|start| stream[start..(start + self.block_tokens + 1).min(stream.len())].to_vec()).collect()
+                starts
+                    .map(|start| stream[start..(start + self.block_tokens + 1).min(stream.len())].to_vec())
+                    .collect()
             }
         }
     }
@@ -68,7 +78,8 @@ mod tests {
         let sequences = Sequences::new(&documents, 0, Packing::Blocks, 4, Seed(1));
         let epoch = sequences.epoch(0);
         assert_eq!(epoch.len(), sequences.n_per_epoch());
-        let mut predicted: Vec<u32> = epoch.iter().flat_map(|s| s[1..].to_vec()).filter(|&t| t != 0).collect();
+        let mut predicted: Vec<u32> =
+            epoch.iter().flat_map(|s| s[1..].to_vec()).filter(|&t| t != 0).collect();
         predicted.sort_unstable();
         let mut expected = documents.values().to_vec();
         expected.sort_unstable();

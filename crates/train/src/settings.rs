@@ -42,10 +42,16 @@ impl TrainSettings {
     /// # Errors
     /// [`TrainError::Setting`] names the first one out of range.
     pub fn check(&self, context: usize) -> Result<(), TrainError> {
-        let refuse = |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.to_owned() });
+        let refuse = |key, found: String, expected: &str| {
+            Err(TrainError::Setting { key, found, expected: expected.to_owned() })
+        };
         self.rule.check()?;
         if self.block_tokens == 0 || self.block_tokens > context {
-            return refuse("block_tokens", self.block_tokens.to_string(), &format!("1 to the model's context of {context}"));
+            return refuse(
+                "block_tokens",
+                self.block_tokens.to_string(),
+                &format!("1 to the model's context of {context}"),
+            );
         }
         if self.epochs == 0 {
             return refuse("epochs", "0".to_owned(), "at least 1");

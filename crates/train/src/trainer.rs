@@ -10,8 +10,8 @@ use userprint_score::Scorer;
 
 use crate::checkpoints::Progress;
 use crate::{
-    Batch, Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainError, TrainSettings, gradients,
-    learning_rate,
+    Batch, Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainBackend,
+    TrainError, TrainSettings, gradients, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -78,7 +78,7 @@ pub fn tokenize(source: &dyn ExampleSource, tokenizer: &dyn Tokenize) -> Result<
 ///
 /// # Errors
 /// [`TrainError`]: settings out of range, nothing to train on, a loss that is not finite, a full disk.
-pub fn train<B: AutodiffBackend>(
+pub fn train<B: TrainBackend>(
     start: &CausalLm<B::InnerBackend>,
     data: &TrainData<'_>,
     settings: &TrainSettings,
@@ -97,12 +97,28 @@ pub fn train<B: AutodiffBackend>(
     let mut lm = with_gradients::<B>(start, &device);
     let resumed = checkpoints.read_state(&mut lm, &device)?;
     let (optimizer, progress) = resumed.unwrap_or_default();
-    let sequences =
-        Sequences::new(data.documents, data.separator, settings.packing, settings.block_tokens, seed.named("sequences"));
+    let sequences = Sequences::new(
+        data.documents,
+        data.separator,
+        settings.packing,
+        settings.block_tokens,
+        seed.named("sequences"),
+    );
     let batch_size = settings.rule.batch_size() as usize;
     let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
     let total = steps_per_epoch * u64::from(settings.epochs);
-    let mut run = Run { lm, optimizer, progress, data, settings, checkpoints, steps_per_epoch, total, device, losses: vec![] };
+    let mut run = Run {
+        lm,
+        optimizer,
+        progress,
+        data,
+        settings,
+        checkpoints,
+        steps_per_epoch,
+        total,
+        device,
+        losses: vec![],
+    };
     run.go(&sequences, batch_size, hook)?;
     Ok(TrainOutcome {
         curve: run.progress.curve,
@@ -136,11 +152,17 @@ struct Run<'a, B: AutodiffBackend> {
     losses: Vec<f64>,
 }
 
-impl<B: AutodiffBackend> Run<'_, B> {
-    fn go(&mut self, sequences: &Sequences<'_>, batch_size: usize, hook: &mut dyn Hook) -> Result<(), TrainError> {
+impl<B: TrainBackend> Run<'_, B> {
+    fn go(
+        &mut self,
+        sequences: &Sequences<'_>,
+        batch_size: usize,
+        hook: &mut dyn Hook,
+    ) -> Result<(), TrainError> {
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
-            let report = StepReport { step: 0, total_steps: self.total, loss_nats: None, n_tokens: 0, evaluation };
+            let report =
+                StepReport { step: 0, total_steps: self.total, loss_nats: None, n_tokens: 0, evaluation };
             self.progress.ended = hook.on_step(&report).is_break();
         }
         let mut epoch = (u64::MAX, Vec::new());
@@ -154,7 +176,8 @@ impl<B: AutodiffBackend> Run<'_, B> {
             let last = (first + batch_size).min(epoch.1.len());
             let batch = Batch::new(&epoch.1[first..last], &self.device);
             let loss = self.step(&batch)?;
-            let evaluation = if self.is_evaluated(self.progress.step) { Some(self.evaluate()?) } else { None };
+            let evaluation =
+                if self.is_evaluated(self.progress.step) { Some(self.evaluate()?) } else { None };
             let report = StepReport {
                 step: self.progress.step,
                 total_steps: self.total,
@@ -224,7 +247,8 @@ impl<B: AutodiffBackend> Run<'_, B> {
         }
         let lm = CausalLm { config: self.lm.config.clone(), module: self.lm.module.valid() };
         let options = ScoringOptions { bos_token: Some(self.data.separator), ..ScoringOptions::default() };
-        let scorer = LocalScorer::new("validation", lm, Arc::new(self.checkpoints.tokenizer.clone()), options);
+        let scorer =
+            LocalScorer::new("validation", lm, Arc::new(self.checkpoints.tokenizer.clone()), options);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let scores = scorer.score(&texts, Detail::Total)?;
         let n_tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();

@@ -28,7 +28,9 @@ impl BackendName {
     /// The error of a build without this backend.
     pub(crate) fn missing(self) -> anyhow::Error {
         let name = self.name();
-        anyhow::anyhow!("this build has no backend `{name}`: build it with `--features {name}`, or take another by --backend")
+        anyhow::anyhow!(
+            "this build has no backend `{name}`: build it with `--features {name}`, or take another by --backend"
+        )
     }
 }
 

@@ -47,7 +47,9 @@ enum Command {
     /// Go on to report.html: the same as `run`.
     Report(RunArgs),
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
-    #[command(after_help = "Example: userprint pool runs/enron-seed1 runs/enron-seed2 --out enron-pooled.json")]
+    #[command(
+        after_help = "Example: userprint pool runs/enron-seed1 runs/enron-seed2 --out enron-pooled.json"
+    )]
     Pool(PoolArgs),
     /// Print an experiment file to start from.
     #[command(after_help = "Example: userprint example > experiment.toml")]

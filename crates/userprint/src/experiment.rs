@@ -146,7 +146,9 @@ impl RawExperiment {
             .with_context(|| format!("{}: the experiment file cannot be read", path.display()))?;
         let mut raw: Self = match toml::from_str(&text) {
             Ok(raw) => raw,
-            Err(error) => bail!("{}: {}{}", path.display(), error.to_string().trim_end(), nearest_key(error.message())),
+            Err(error) => {
+                bail!("{}: {}{}", path.display(), error.to_string().trim_end(), nearest_key(error.message()))
+            }
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
@@ -157,13 +159,19 @@ impl RawExperiment {
 
     /// Checks everything that can be checked without reading data.
     pub(crate) fn check(self) -> anyhow::Result<Experiment> {
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            bail!("name is {:?}, expected letters, digits, `-`, `_` and `.`: it names the run folder", self.name);
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
+            bail!(
+                "name is {:?}, expected letters, digits, `-`, `_` and `.`: it names the run folder",
+                self.name
+            );
         }
         self.split.check().context("[split]")?;
-        let statistic = one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
+        let statistic =
+            one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
         let aggregates: Vec<&str> = Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect();
-        let aggregate = one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
+        let aggregate =
+            one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
         if self.attack.bootstrap_resamples == 0 {
             bail!("attack.bootstrap_resamples is 0, expected at least 1 (the paper takes 100)");
         }
@@ -189,7 +197,9 @@ impl RawCorpus {
         match (&self.path, &self.synthetic) {
             (Some(path), None) => {
                 let column = |key: &str, value: &Option<String>| {
-                    value.clone().with_context(|| format!("corpus.{key} is missing: it names the column of {}", path.display()))
+                    value.clone().with_context(|| {
+                        format!("corpus.{key} is missing: it names the column of {}", path.display())
+                    })
                 };
                 let columns = Columns {
                     user_id: column("user_id", &self.user_id)?,
@@ -213,19 +223,27 @@ impl RawReference {
         let shape = [self.vocab_size, self.context, self.width, self.layers, self.heads];
         if let Some(checkpoint) = &self.checkpoint {
             if shape.iter().any(Option::is_some) || self.training.is_some() {
-                bail!("[reference] names a checkpoint, so `vocab_size` to `heads` and [reference.training] must go");
+                bail!(
+                    "[reference] names a checkpoint, so `vocab_size` to `heads` and [reference.training] must go"
+                );
             }
             return Ok(ReferenceChoice::Checkpoint(checkpoint.clone()));
         }
         let [Some(vocab_size), Some(context), Some(width), Some(layers), Some(heads)] = shape else {
-            bail!("[reference] needs either `checkpoint` or all of `vocab_size`, `context`, `width`, `layers`, `heads`");
+            bail!(
+                "[reference] needs either `checkpoint` or all of `vocab_size`, `context`, `width`, `layers`, `heads`"
+            );
         };
         let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
         let config = GptNeoConfig::small(vocab_size, context, width, layers, heads);
         config.decoder().context("[reference]")?;
         let settings = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
-        Ok(ReferenceChoice::Pretrain { config, settings, max_validation_examples: training.max_validation_examples })
+        Ok(ReferenceChoice::Pretrain {
+            config,
+            settings,
+            max_validation_examples: training.max_validation_examples,
+        })
     }
 }
 
@@ -243,7 +261,11 @@ impl RawTarget {
         }
         let settings = self.training.check().context("[target.training]")?;
         let mitigation = Mitigation { filters, training: settings.rule, stop: settings.stop };
-        Ok(TargetChoice { mitigation, settings, max_validation_examples: self.training.max_validation_examples })
+        Ok(TargetChoice {
+            mitigation,
+            settings,
+            max_validation_examples: self.training.max_validation_examples,
+        })
     }
 }
 
@@ -277,14 +299,18 @@ impl RawScore {
             "never" => Some(Bos::Never),
             _ => None,
         })?;
-        let detail = one_of("score.detail", &self.detail, &["total", "tokens", "moments"], |name| match name {
-            "total" => Some(Detail::Total),
-            "tokens" => Some(Detail::Tokens),
-            "moments" => Some(Detail::Moments),
-            _ => None,
-        })?;
+        let detail =
+            one_of("score.detail", &self.detail, &["total", "tokens", "moments"], |name| match name {
+                "total" => Some(Detail::Total),
+                "tokens" => Some(Detail::Tokens),
+                "moments" => Some(Detail::Moments),
+                _ => None,
+            })?;
         if self.max_tokens < 2 {
-            bail!("score.max_tokens is {}, expected at least 2: one token of context and one to score", self.max_tokens);
+            bail!(
+                "score.max_tokens is {}, expected at least 2: one token of context and one to score",
+                self.max_tokens
+            );
         }
         Ok(ScoreChoice { bos, max_tokens: self.max_tokens, batch_tokens: self.batch_tokens, detail })
     }
@@ -295,9 +321,15 @@ pub(crate) fn statistic_names() -> Vec<&'static str> {
     statistics::all().iter().map(|statistic| statistic.name()).collect()
 }
 
-fn one_of<T>(key: &str, found: &str, names: &[&str], parse: impl FnOnce(&str) -> Option<T>) -> anyhow::Result<T> {
+fn one_of<T>(
+    key: &str,
+    found: &str,
+    names: &[&str],
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> anyhow::Result<T> {
     parse(found).with_context(|| {
-        let hint = nearest(found, names.iter().copied()).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+        let hint = nearest(found, names.iter().copied())
+            .map_or(String::new(), |name| format!("; did you mean `{name}`?"));
         format!("{key} is `{found}`, expected one of {}{hint}", names.join(", "))
     })
 }
@@ -362,7 +394,9 @@ mod tests {
 
     #[test]
     fn a_corpus_is_a_file_or_synthetic() {
-        let error = error_of(&SMOKE.replace("[corpus.synthetic]", "[corpus]\npath = \"x.parquet\"\n[corpus.synthetic]"));
+        let error = error_of(
+            &SMOKE.replace("[corpus.synthetic]", "[corpus]\npath = \"x.parquet\"\n[corpus.synthetic]"),
+        );
         assert!(error.contains("both `path` and `synthetic`"), "{error}");
     }
 }

@@ -25,7 +25,8 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [Self::Prepare, Self::Pretrain, Self::Train, Self::Score, Self::Attack, Self::Report];
+    const ALL: [Self; 6] =
+        [Self::Prepare, Self::Pretrain, Self::Train, Self::Score, Self::Attack, Self::Report];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -104,7 +105,8 @@ impl Pipeline {
         match stage {
             Stage::Prepare => {
                 // Where the file lies does not matter, its content does.
-                let columns = (&raw.corpus.user_id, &raw.corpus.text, &raw.corpus.example_id, &raw.corpus.synthetic);
+                let columns =
+                    (&raw.corpus.user_id, &raw.corpus.text, &raw.corpus.example_id, &raw.corpus.synthetic);
                 hash.add(serde_json::to_string(&(raw.seed, columns, raw.split))?);
             }
             Stage::Pretrain => {
@@ -149,7 +151,11 @@ impl Pipeline {
         let results = Results::read(self.folder.path())?;
         let mut lines = vec![format!(
             "AUROC {:.3} (95 % interval {:.3} to {:.3}), {} held-in and {} held-out users",
-            results.auroc, results.auroc_interval[0], results.auroc_interval[1], results.users.held_in, results.users.held_out
+            results.auroc,
+            results.auroc_interval[0],
+            results.auroc_interval[1],
+            results.users.held_in,
+            results.users.held_out
         )];
         lines.extend(results.void.iter().map(|reason| format!("VOID: {reason}")));
         if last == Stage::Report {
@@ -163,6 +169,12 @@ impl Pipeline {
 fn machine() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()));
-    format!("{}, {threads} threads, {}", model.unwrap_or_else(|| "unknown processor".to_owned()), std::env::consts::OS)
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()));
+    format!(
+        "{}, {threads} threads, {}",
+        model.unwrap_or_else(|| "unknown processor".to_owned()),
+        std::env::consts::OS
+    )
 }

@@ -42,10 +42,16 @@ struct PooledRun {
 
 /// Pools run folders and writes the result; the answer is a line for the user.
 pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
-    let results = args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
+    let results =
+        args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
     for pair in results.windows(2) {
         let same = pair[0].statistic == pair[1].statistic && pair[0].aggregate == pair[1].aggregate;
-        ensure!(same, "{} and {} have different headline statistics and cannot be pooled", pair[0].name, pair[1].name);
+        ensure!(
+            same,
+            "{} and {} have different headline statistics and cannot be pooled",
+            pair[0].name,
+            pair[1].name
+        );
     }
     let strata = strata(&args.folders)?;
     let (strata, n_users) = (strata.0, strata.1);
@@ -59,10 +65,17 @@ pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
     };
     write_file(&args.out, serde_json::to_string_pretty(&pooled)?.as_bytes())?;
     let void = pooled.runs.iter().filter(|run| !run.void.is_empty()).count();
-    let void = if void > 0 { format!("\nVOID: {void} of the runs must not be used, see {}", args.out.display()) } else { String::new() };
+    let void = if void > 0 {
+        format!("\nVOID: {void} of the runs must not be used, see {}", args.out.display())
+    } else {
+        String::new()
+    };
     Ok(format!(
         "pooled AUROC {:.3} (95 % interval {:.3} to {:.3}) over {} runs and {n_users} users{void}",
-        pooled.auroc, interval.lower, interval.upper, pooled.runs.len()
+        pooled.auroc,
+        interval.lower,
+        interval.upper,
+        pooled.runs.len()
     ))
 }
 

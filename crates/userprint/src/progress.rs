@@ -20,7 +20,9 @@ impl Bar {
     pub(crate) fn new(name: &'static str, length: u64) -> Self {
         let span = tracing::info_span!("work");
         let template = "{msg:11} {wide_bar} {pos}/{len} {elapsed_precise} (eta {eta})";
-        span.pb_set_style(&ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        span.pb_set_style(
+            &ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         span.pb_set_length(length);
         span.pb_set_message(name);
         span.pb_start();
@@ -82,7 +84,10 @@ impl Hook for TrainingBar {
             let held_out = point.held_out.map_or(String::new(), |loss| format!(", held-out {loss:.3}"));
             tracing::info!(
                 "{} step {}/{}: {train}validation held-in {:.3}{held_out} nats/token",
-                self.stage, step.step, step.total_steps, point.held_in
+                self.stage,
+                step.step,
+                step.total_steps,
+                point.held_in
             );
         }
         self.last = Instant::now();

@@ -58,8 +58,9 @@ impl Results {
     /// Reads the `results.json` of a run folder.
     pub(crate) fn read(folder: &std::path::Path) -> anyhow::Result<Self> {
         let path = folder.join("results.json");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: cannot be read; has the run got as far as its attack?", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{}: cannot be read; has the run got as far as its attack?", path.display())
+        })?;
         serde_json::from_str(&text).with_context(|| format!("{}: not the results of a run", path.display()))
     }
 }

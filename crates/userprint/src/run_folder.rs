@@ -45,20 +45,28 @@ pub(crate) struct RunFolder {
 impl RunFolder {
     /// Opens or creates a folder; refuses one that another process is using.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path.join("scores")).with_context(|| format!("{}: the run folder cannot be created", path.display()))?;
+        fs::create_dir_all(path.join("scores"))
+            .with_context(|| format!("{}: the run folder cannot be created", path.display()))?;
         let lock_path = path.join(".lock");
-        let lock = File::create(&lock_path).with_context(|| format!("{}: cannot be created", lock_path.display()))?;
+        let lock = File::create(&lock_path)
+            .with_context(|| format!("{}: cannot be created", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                bail!("{}: another run is using this folder; wait for it, or choose another name or seed", path.display())
+                bail!(
+                    "{}: another run is using this folder; wait for it, or choose another name or seed",
+                    path.display()
+                )
             }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{}: cannot be locked", lock_path.display())),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{}: cannot be locked", lock_path.display()));
+            }
         }
         let manifest_path = path.join("manifest.json");
         let manifest = match fs::read_to_string(&manifest_path) {
-            Ok(text) => serde_json::from_str(&text)
-                .with_context(|| format!("{}: not a manifest; delete the run folder to start afresh", manifest_path.display()))?,
+            Ok(text) => serde_json::from_str(&text).with_context(|| {
+                format!("{}: not a manifest; delete the run folder to start afresh", manifest_path.display())
+            })?,
             Err(_) => Manifest::default(),
         };
         Ok(Self { path: path.to_owned(), manifest, _lock: lock })
@@ -77,11 +85,22 @@ impl RunFolder {
     /// Whether a stage with this hash is done and its files are as it left them.
     pub(crate) fn is_done(&self, stage: &str, hash: Fingerprint) -> bool {
         let Some(record) = self.manifest.stages.get(stage) else { return false };
-        record.hash == hash.hex() && record.outputs.iter().all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
+        record.hash == hash.hex()
+            && record
+                .outputs
+                .iter()
+                .all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
     }
 
     /// Records a finished stage.
-    pub(crate) fn finish(&mut self, stage: &str, hash: Fingerprint, outputs: &[String], wall_s: f64, note: String) -> anyhow::Result<()> {
+    pub(crate) fn finish(
+        &mut self,
+        stage: &str,
+        hash: Fingerprint,
+        outputs: &[String],
+        wall_s: f64,
+        note: String,
+    ) -> anyhow::Result<()> {
         let mut hashes = BTreeMap::new();
         for name in outputs {
             hashes.insert(name.clone(), file_hash(&self.file(name))?);

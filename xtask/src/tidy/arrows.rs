@@ -20,7 +20,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("userprint-attack", &["userprint-core", "userprint-stats"]),
     ("userprint-mitigate", &["userprint-core", "userprint-privacy"]),
     ("userprint-model", &["userprint-core", "userprint-score", "userprint-kernels"]),
-    ("userprint-train", &["userprint-core", "userprint-model", "userprint-kernels", "userprint-mitigate"]),
+    (
+        "userprint-train",
+        &["userprint-core", "userprint-score", "userprint-model", "userprint-kernels", "userprint-mitigate"],
+    ),
     (
         "userprint",
         &[

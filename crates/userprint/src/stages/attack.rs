@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use userprint_attack::validity::{self, BlindCheck};
-use userprint_attack::{Aggregate, AttackResult, ScoredExamples, Statistic, Validity, evaluate, statistics, user_statistics};
+use userprint_attack::{
+    Aggregate, AttackResult, ScoredExamples, Statistic, Validity, evaluate, statistics, user_statistics,
+};
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_data::BlindClassifier;
 use userprint_model::gpt_neo::GptNeoConfig;
@@ -44,7 +46,10 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let results = results(pipeline, &scored, &headline, &grid, &validity)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
     let void = if results.void.is_empty() { "valid" } else { "VOID" };
-    let note = format!("AUROC {:.3}, null {:.3}, blind {:.3}: {void}", results.auroc, results.null_auroc, results.blind_auroc);
+    let note = format!(
+        "AUROC {:.3}, null {:.3}, blind {:.3}: {void}",
+        results.auroc, results.null_auroc, results.blind_auroc
+    );
     Ok(StageOutput::new(&[STATISTICS, RESULTS], note))
 }
 
@@ -63,24 +68,34 @@ fn attack(
     aggregate: Aggregate,
 ) -> anyhow::Result<Attack> {
     let users = user_statistics(scored, statistic, aggregate)?;
-    let result = evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
+    let result =
+        evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
     Ok(Attack { statistic: statistic.name(), aggregate: aggregate.name(), users, result })
 }
 
 fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
     let all = statistics::all();
-    let pairs = all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
+    let pairs =
+        all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
     pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate)).collect()
 }
 
 /// The two score tables as one, users numbered in sorted order.
-fn join(examples: &[AttackExample], target: ScoreTable, reference: ScoreTable) -> anyhow::Result<(Vec<UserId>, ScoredExamples)> {
+fn join(
+    examples: &[AttackExample],
+    target: ScoreTable,
+    reference: ScoreTable,
+) -> anyhow::Result<(Vec<UserId>, ScoredExamples)> {
     for (name, table) in [("target", &target), ("reference", &reference)] {
         let same = table.user_id.len() == examples.len()
-            && examples.iter().zip(table.user_id.iter().zip(&table.example_id)).all(|(example, (user, id))| {
-                example.user_id == *user && example.example_id == *id
-            });
-        ensure!(same, "scores/{name}.parquet is not about the attack examples of this run; delete it and run again");
+            && examples
+                .iter()
+                .zip(table.user_id.iter().zip(&table.example_id))
+                .all(|(example, (user, id))| example.user_id == *user && example.example_id == *id);
+        ensure!(
+            same,
+            "scores/{name}.parquet is not about the attack examples of this run; delete it and run again"
+        );
     }
     let mut users: Vec<UserId> = examples.iter().map(|example| example.user_id.clone()).collect();
     users.sort();
@@ -92,7 +107,11 @@ fn join(examples: &[AttackExample], target: ScoreTable, reference: ScoreTable) -
     Ok((users, ScoredExamples::new(user, held_in, target.scores, reference.scores)?))
 }
 
-fn blind(experiment: &Experiment, examples: &[AttackExample], users: &[UserId]) -> anyhow::Result<BlindCheck> {
+fn blind(
+    experiment: &Experiment,
+    examples: &[AttackExample],
+    users: &[UserId],
+) -> anyhow::Result<BlindCheck> {
     let mut texts = vec![Vec::new(); users.len()];
     let mut held_in = vec![false; users.len()];
     for example in examples {
@@ -108,14 +127,22 @@ fn blind(experiment: &Experiment, examples: &[AttackExample], users: &[UserId]) 
     Ok(validity::blind(&labels, &classify, experiment.raw.attack.blind_permutations, seed)?)
 }
 
-fn write_statistics(pipeline: &Pipeline, users: &[UserId], headline: &Attack, grid: &[Attack]) -> anyhow::Result<()> {
+fn write_statistics(
+    pipeline: &Pipeline,
+    users: &[UserId],
+    headline: &Attack,
+    grid: &[Attack],
+) -> anyhow::Result<()> {
     let of = &headline.users;
     let table = StatisticsTable {
         user_id: of.user.iter().map(|user| users[user.index()].clone()).collect(),
         held_in: of.held_in.clone(),
         statistic: of.statistic.clone(),
         n_examples: of.n_examples.clone(),
-        others: grid.iter().map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())).collect(),
+        others: grid
+            .iter()
+            .map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone()))
+            .collect(),
     };
     Ok(store::write_statistics(&pipeline.folder.file(STATISTICS), &table)?)
 }
@@ -180,14 +207,17 @@ fn curve_point(point: &userprint_train::CurvePoint) -> anyhow::Result<CurvePoint
         epoch: point.epoch,
         train_loss: point.train_loss,
         held_in: point.held_in,
-        held_out: point.held_out.context("no held-out validation examples; the validation fraction must be above 0")?,
+        held_out: point
+            .held_out
+            .context("no held-out validation examples; the validation fraction must be above 0")?,
     })
 }
 
 fn validation_loss(training: &TrainingRecord) -> anyhow::Result<ValidationLoss> {
     let at = |step: u64| training.curve.iter().find(|point| point.step == step);
     let reference = curve_point(at(0).context("training.json has no losses before the first step")?)?;
-    let target = curve_point(at(training.best_step).context("training.json has no losses at the kept step")?)?;
+    let target =
+        curve_point(at(training.best_step).context("training.json has no losses at the kept step")?)?;
     Ok(ValidationLoss {
         held_in: target.held_in,
         held_out: target.held_out,
@@ -221,7 +251,9 @@ fn example_counts(pipeline: &Pipeline, scored: &ScoredExamples) -> anyhow::Resul
 
 fn model_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
     let reference = match &pipeline.experiment.reference {
-        ReferenceChoice::Checkpoint(folder) => format!("checkpoint {}", folder.file_name().unwrap_or_default().display()),
+        ReferenceChoice::Checkpoint(folder) => {
+            format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
+        }
         ReferenceChoice::Pretrain { .. } => "pre-trained on the public users".to_owned(),
     };
     let (lm, config): (CausalLm<userprint_model::backend::Cpu>, GptNeoConfig) =

@@ -11,7 +11,8 @@ pub(crate) const PARTITION: &str = "partition.parquet";
 
 pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let corpus = pipeline.corpus()?;
-    let partition = partition(corpus, &pipeline.experiment.raw.split, pipeline.experiment.seed.named("partition"))?;
+    let partition =
+        partition(corpus, &pipeline.experiment.raw.split, pipeline.experiment.seed.named("partition"))?;
     partition.write_parquet(&pipeline.folder.file(PARTITION))?;
     let n = |membership| count(&partition, membership);
     let note = format!(

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
 use rand::seq::index;
 use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
 use userprint_data::{Partition, Selection};
+use userprint_model::backend::KernelBackend;
 use userprint_model::gpt_neo::GptNeoConfig;
 use userprint_model::{CausalLm, HfTokenizer, checkpoint, n_parameters};
 use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, tokenize, train};
@@ -30,10 +30,10 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
     with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
 }
 
-fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let (config, settings, max_validation_examples) = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => {
-            let (lm, _) = checkpoint::load::<B>(folder, &B::Device::default())?;
+            let (lm, _) = checkpoint::load::<B>(folder, &Default::default())?;
             let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
             return Ok(StageOutput::new(&[], note));
         }
@@ -50,12 +50,24 @@ fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<
         held_out: Vec::new(),
     };
     let texts = all_texts(&examples)?;
-    let tokenizer = HfTokenizer::train(&texts.iter().map(String::as_str).collect::<Vec<_>>(), config.vocab_size)?;
-    let lm = CausalLm::<B>::init(config.decoder()?, seed.named("weights"), &B::Device::default());
-    let job = TrainingJob { stage: "pretrain", folder: pipeline.folder.file(REFERENCE), config, tokenizer: &tokenizer, settings, seed, hash };
+    let tokenizer =
+        HfTokenizer::train(&texts.iter().map(String::as_str).collect::<Vec<_>>(), config.vocab_size)?;
+    let lm = CausalLm::<B>::init(config.decoder()?, seed.named("weights"), &Default::default());
+    let job = TrainingJob {
+        stage: "pretrain",
+        folder: pipeline.folder.file(REFERENCE),
+        config,
+        tokenizer: &tokenizer,
+        settings,
+        seed,
+        hash,
+    };
     let note = job.run(&lm, &examples, &validation)?;
     let files = FILES.map(|name| format!("{REFERENCE}/{name}"));
-    Ok(StageOutput { files: files.to_vec(), note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
+    Ok(StageOutput {
+        files: files.to_vec(),
+        note: format!("{} parameters, {note}", n_parameters(&lm.module)),
+    })
 }
 
 /// The folder that the reference is in.
@@ -80,7 +92,7 @@ pub(crate) struct TrainingJob<'a> {
 
 impl TrainingJob<'_> {
     /// Trains and leaves `training.json` beside the checkpoint; the answer is the stage's note.
-    pub(crate) fn run<B: Backend>(
+    pub(crate) fn run<B: KernelBackend>(
         &self,
         start: &CausalLm<B>,
         examples: &dyn ExampleSource,
@@ -89,15 +101,26 @@ impl TrainingJob<'_> {
         self.discard_state_of_others()?;
         let documents = tokenize(examples, self.tokenizer)?;
         let separator = self.config.eos_token_id.or(self.config.bos_token_id);
-        let separator = separator.context("config.json names neither eos_token_id nor bos_token_id, and documents need one between them")?;
+        let separator = separator.context(
+            "config.json names neither eos_token_id nor bos_token_id, and documents need one between them",
+        )?;
         let data = TrainData { documents: &documents, separator, validation };
-        let checkpoints =
-            Checkpoints { folder: &self.folder, config: self.config, tokenizer: self.tokenizer, fingerprint: self.hash };
+        let checkpoints = Checkpoints {
+            folder: &self.folder,
+            config: self.config,
+            tokenizer: self.tokenizer,
+            fingerprint: self.hash,
+        };
         let mut bar = TrainingBar::new(self.stage);
         let outcome = train::<Autodiff<B>>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
         write_outcome(&self.folder, &outcome)?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
-        Ok(format!("{} examples, {} tokens in {} steps{speed}", documents.n_rows(), outcome.n_tokens, outcome.steps))
+        Ok(format!(
+            "{} examples, {} tokens in {} steps{speed}",
+            documents.n_rows(),
+            outcome.n_tokens,
+            outcome.steps
+        ))
     }
 
     /// A state that another experiment left in this folder is of no use: its settings or data differ.
@@ -108,9 +131,11 @@ impl TrainingJob<'_> {
             return Ok(());
         }
         if self.folder.exists() {
-            std::fs::remove_dir_all(&self.folder).with_context(|| format!("{}: cannot be emptied", self.folder.display()))?;
+            std::fs::remove_dir_all(&self.folder)
+                .with_context(|| format!("{}: cannot be emptied", self.folder.display()))?;
         }
-        std::fs::create_dir_all(&self.folder).with_context(|| format!("{}: cannot be created", self.folder.display()))?;
+        std::fs::create_dir_all(&self.folder)
+            .with_context(|| format!("{}: cannot be created", self.folder.display()))?;
         write_file(&marker, hash.as_bytes())
     }
 }
@@ -128,7 +153,8 @@ impl TrainingRecord {
     /// Reads the record beside a checkpoint.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join("training.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{}: not a record of training", path.display()))
     }
 }

@@ -29,9 +29,13 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
         ("backend".to_owned(), manifest.backend.clone()),
         ("seed".to_owned(), results.seed.to_string()),
     ];
-    environment.extend(manifest.stages.iter().filter(|(name, _)| stages.contains(&name.as_str())).map(|(name, record)| {
-        (format!("hash of {name}"), record.hash.clone())
-    }));
+    environment.extend(
+        manifest
+            .stages
+            .iter()
+            .filter(|(name, _)| stages.contains(&name.as_str()))
+            .map(|(name, record)| (format!("hash of {name}"), record.hash.clone())),
+    );
     let page = render(&ReportInput {
         results: &results,
         held_in: &side(true),

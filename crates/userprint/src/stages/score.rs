@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::backend::Backend;
-use userprint_core::{ExampleId, Membership, Role, TextScores, UserId, UserIdx, ExampleSource};
+use userprint_core::{ExampleId, ExampleSource, Membership, Role, TextScores, UserId, UserIdx};
 use userprint_data::Selection;
+use userprint_model::backend::KernelBackend;
 use userprint_model::{HfTokenizer, LocalScorer, ScoringOptions, checkpoint};
 use userprint_score::{ScoreTable, Scorer, store, zlib_bytes};
 
@@ -27,11 +27,13 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline))
 }
 
-fn run_on<B: Backend>(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
+fn run_on<B: KernelBackend>(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let examples = attack_examples(pipeline)?;
     let target = pipeline.folder.file(train::TARGET);
     let mut notes = Vec::new();
-    for (name, folder, file) in [("reference", reference_folder(pipeline), REFERENCE), ("target", target, TARGET)] {
+    for (name, folder, file) in
+        [("reference", reference_folder(pipeline), REFERENCE), ("target", target, TARGET)]
+    {
         let speed = score_model::<B>(pipeline, name, &folder, &examples, &pipeline.folder.file(file))?;
         notes.push(format!("{name} {speed:.0} tokens/s"));
     }
@@ -64,7 +66,7 @@ pub(crate) fn attack_examples(pipeline: &Pipeline) -> anyhow::Result<Vec<AttackE
 }
 
 /// Scores all examples and writes the table; the answer is tokens per second.
-fn score_model<B: Backend>(
+fn score_model<B: KernelBackend>(
     pipeline: &Pipeline,
     name: &'static str,
     folder: &Path,
@@ -72,10 +74,11 @@ fn score_model<B: Backend>(
     out: &Path,
 ) -> anyhow::Result<f64> {
     let choice = pipeline.experiment.score;
-    let (lm, config) = checkpoint::load::<B>(folder, &B::Device::default())?;
+    let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
     let tokenizer = HfTokenizer::load(&folder.join("tokenizer.json"))?;
     let bos_token = tokenizer.bos_token(choice.bos, config.bos_token_id)?;
-    let options = ScoringOptions { bos_token, max_tokens: choice.max_tokens, batch_tokens: choice.batch_tokens };
+    let options =
+        ScoringOptions { bos_token, max_tokens: choice.max_tokens, batch_tokens: choice.batch_tokens };
     let scorer = LocalScorer::new(name, lm, Arc::new(tokenizer), options);
     let bar = Bar::new(name, examples.len() as u64);
     let mut scores = TextScores::default();

@@ -1,8 +1,8 @@
 //! Train: the target is the reference, fine-tuned on the held-in users.
 
-use burn::tensor::backend::Backend;
 use userprint_core::{Fingerprint, Membership, Role};
 use userprint_data::{Selection, train_set};
+use userprint_model::backend::KernelBackend;
 use userprint_model::{HfTokenizer, checkpoint};
 use userprint_train::Validation;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
     with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
 }
 
-fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let choice = &pipeline.experiment.target;
     let seed = pipeline.experiment.seed.named("train");
     let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
@@ -35,7 +35,7 @@ fn run_on<B: Backend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<
         held_out: side(Membership::HeldOut, "validation held-out")?,
     };
     let reference = reference_folder(pipeline);
-    let (lm, config) = checkpoint::load::<B>(&reference, &B::Device::default())?;
+    let (lm, config) = checkpoint::load::<B>(&reference, &Default::default())?;
     let tokenizer = HfTokenizer::load(&reference.join("tokenizer.json"))?;
     let job = TrainingJob {
         stage: "train",
