@@ -26,6 +26,8 @@ pub struct TrainSettings {
     pub block_tokens: usize,
     /// Passes over the data.
     pub epochs: u32,
+    /// Most steps, where the epochs are more.
+    pub max_steps: u64,
     /// The highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
     /// Steps of linear warm-up; linear decay to 0 follows.

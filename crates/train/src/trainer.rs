@@ -106,7 +106,7 @@ pub fn train<B: TrainBackend>(
     );
     let batch_size = settings.rule.batch_size() as usize;
     let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
-    let total = steps_per_epoch * u64::from(settings.epochs);
+    let total = (steps_per_epoch * u64::from(settings.epochs)).min(settings.max_steps);
     let mut run = Run {
         lm,
         optimizer,

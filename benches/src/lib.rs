@@ -1,0 +1,7 @@
+//! What is measured: criterion benches in `benches/`, and two programs that print the fields of their PyTorch peers.
+
+/// Prints one line of JSON, the only output of the programs here.
+#[expect(clippy::print_stdout, reason = "programs that are read by others")]
+pub fn say(line: &serde_json::Value) {
+    println!("{line}");
+}
