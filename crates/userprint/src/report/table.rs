@@ -241,14 +241,14 @@ pub(super) fn model(results: &Results) -> Table {
 /// Wall-clock time of each stage.
 pub(super) fn timings(input: &ReportInput<'_>) -> Table {
     let line =
-        |stage: &str, wall_s: f64, note: &str| row(vec![text(stage), number(duration(wall_s)), number(note)]);
+        |stage: &str, wall_s: f64, note: &str| row(vec![text(stage), number(duration(wall_s)), text(note)]);
     let mut rows: Vec<_> = input.timings.iter().map(|t| line(&t.stage, t.wall_s, &t.note)).collect();
     let total: f64 = input.timings.iter().map(|t| t.wall_s).sum();
     rows.push(Row { is_headline: true, ..line("total", total, "") });
     Table {
         title: "Timings",
         note: "Wall-clock time of each stage.".to_string(),
-        head: vec![text("Stage"), number("Time"), number("Rate")],
+        head: vec![text("Stage"), number("Time"), text("Work")],
         rows,
         is_wide: false,
     }

@@ -1,6 +1,7 @@
 //! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use userprint_attack::validity::{self, BlindCheck};
@@ -9,14 +10,16 @@ use userprint_attack::{
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_data::BlindClassifier;
+use userprint_model::backend::KernelBackend;
 use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{CausalLm, checkpoint, n_parameters};
+use userprint_model::{checkpoint, n_parameters};
 use userprint_score::ScoreTable;
 use userprint_score::store::{self, StatisticsTable};
 
 use super::pretrain::{TrainingRecord, n_examples, reference_folder};
 use super::score::{AttackExample, attack_examples};
 use super::{StageOutput, prepare, score, train};
+use crate::backend::with_backend;
 use crate::experiment::{Experiment, ReferenceChoice};
 use crate::pipeline::Pipeline;
 use crate::results::{
@@ -256,13 +259,18 @@ fn model_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
         }
         ReferenceChoice::Pretrain { .. } => "pre-trained on the public users".to_owned(),
     };
-    let (lm, config): (CausalLm<userprint_model::backend::Cpu>, GptNeoConfig) =
-        checkpoint::load(&reference_folder(pipeline), &Default::default())?;
+    let (n_parameters, config) =
+        with_backend!(pipeline.experiment.raw.backend, B => measure::<B>(&reference_folder(pipeline)))?;
     Ok(ModelSummary {
         family: config.model_type,
-        n_parameters: n_parameters(&lm.module),
+        n_parameters,
         vocab_size: config.vocab_size as u64,
         context: config.max_position_embeddings as u64,
         reference,
     })
+}
+
+fn measure<B: KernelBackend>(folder: &Path) -> anyhow::Result<(u64, GptNeoConfig)> {
+    let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
+    Ok((n_parameters(&lm.module), config))
 }
