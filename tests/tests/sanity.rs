@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::backend::Autodiff;
 use tempfile::TempDir;
 use userprint_attack::{
     Aggregate, LikelihoodRatio, ScoredExamples, TokenMeanLikelihoodRatio, evaluate, user_statistics, validity,
@@ -100,8 +99,7 @@ impl World {
         let fingerprint = Fingerprinter::new().with(on.name()).finish();
         let checkpoints = Checkpoints { folder: &folder, config, tokenizer, fingerprint };
         let mut watch = |_: &StepReport| ControlFlow::Continue(());
-        train::<Autodiff<Cpu>>(start, &data, &settings, Seed(5), &checkpoints, &mut watch)
-            .expect("it trains");
+        train::<Cpu>(start, &data, &settings, Seed(5), &checkpoints, &mut watch).expect("it trains");
         read(&folder)
     }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use userprint_core::{Detail, ExampleSource, Ragged, Seed, Tokenize, UserIdx};
+use userprint_model::backend::KernelBackend;
 use userprint_model::{CausalLm, Decoder, LocalScorer, Params, ScoringOptions};
 use userprint_score::Scorer;
 
@@ -78,8 +80,8 @@ pub fn tokenize(source: &dyn ExampleSource, tokenizer: &dyn Tokenize) -> Result<
 ///
 /// # Errors
 /// [`TrainError`]: settings out of range, nothing to train on, a loss that is not finite, a full disk.
-pub fn train<B: TrainBackend>(
-    start: &CausalLm<B::InnerBackend>,
+pub fn train<B: KernelBackend>(
+    start: &CausalLm<B>,
     data: &TrainData<'_>,
     settings: &TrainSettings,
     seed: Seed,
@@ -94,7 +96,7 @@ pub fn train<B: TrainBackend>(
         return Err(TrainError::NoValidation);
     }
     let device = start.head().device();
-    let mut lm = with_gradients::<B>(start, &device);
+    let mut lm = with_gradients::<Autodiff<B>>(start, &device);
     let resumed = checkpoints.read_state(&mut lm, &device)?;
     let (optimizer, progress) = resumed.unwrap_or_default();
     let sequences = Sequences::new(

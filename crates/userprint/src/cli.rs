@@ -11,16 +11,16 @@ use crate::pool;
 
 const EXAMPLES: &str = "\
 Examples:
-  userprint example > experiment.toml      write an experiment file to start from
-  userprint run experiment.toml            run all of it; finished stages are skipped
-  userprint run experiment.toml --seed 2   the same with another split, in another folder
+  userprint example > experiment.toml      an experiment file to start from
+  userprint run experiment.toml            all of it; what is done is skipped
+  userprint run experiment.toml --seed 2   another split, in another folder
   userprint score experiment.toml          stop after scoring
   userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
-                                           one AUROC from several seeds of one corpus";
+                                           one AUROC from several seeds";
 
 /// Tell, with evidence, whether a person's data was used to fine-tune a language model.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(version, after_help = EXAMPLES, max_term_width = 80)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,9 +47,7 @@ enum Command {
     /// Go on to report.html: the same as `run`.
     Report(RunArgs),
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
-    #[command(
-        after_help = "Example: userprint pool runs/enron-seed1 runs/enron-seed2 --out enron-pooled.json"
-    )]
+    #[command(after_help = "Example: userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json")]
     Pool(PoolArgs),
     /// Print an experiment file to start from.
     #[command(after_help = "Example: userprint example > experiment.toml")]

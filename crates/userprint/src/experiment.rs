@@ -120,7 +120,15 @@ pub(crate) enum CorpusChoice {
 #[derive(Clone, Debug)]
 pub(crate) enum ReferenceChoice {
     Checkpoint(PathBuf),
-    Pretrain { config: GptNeoConfig, settings: TrainSettings, max_validation_examples: usize },
+    Pretrain(Box<PretrainChoice>),
+}
+
+/// How the reference is pre-trained.
+#[derive(Clone, Debug)]
+pub(crate) struct PretrainChoice {
+    pub(crate) config: GptNeoConfig,
+    pub(crate) settings: TrainSettings,
+    pub(crate) max_validation_examples: usize,
 }
 
 /// How the target is made from the reference.
@@ -168,22 +176,33 @@ impl RawExperiment {
             );
         }
         self.split.check().context("[split]")?;
+        for (key, share) in [("attack", self.split.attack), ("validation", self.split.validation)] {
+            if share == 0.0 {
+                bail!(
+                    "[split]: {key} is 0, expected a share above 0: the {key} examples of each user come from it"
+                );
+            }
+        }
         let statistic =
             one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
         let aggregates: Vec<&str> = Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect();
         let aggregate =
             one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
-        if self.attack.bootstrap_resamples == 0 {
-            bail!("attack.bootstrap_resamples is 0, expected at least 1 (the paper takes 100)");
+        if self.attack.bootstrap_resamples < 2 {
+            let found = self.attack.bootstrap_resamples;
+            bail!("attack.bootstrap_resamples is {found}, expected at least 2 (the paper takes 100)");
         }
         if self.attack.blind_permutations < 1000 {
             bail!("attack.blind_permutations is {}, expected at least 1000", self.attack.blind_permutations);
         }
-        let target = self.target.check()?;
+        let (reference, target) = (self.reference.check()?, self.target.check()?);
+        if let ReferenceChoice::Pretrain(pretrain) = &reference {
+            target.settings.check(pretrain.config.max_position_embeddings).context("[target.training]")?;
+        }
         Ok(Experiment {
             seed: Seed(self.seed),
             corpus: self.corpus.check()?,
-            reference: self.reference.check()?,
+            reference,
             target,
             score: self.score.check()?,
             statistic,
@@ -240,11 +259,8 @@ impl RawReference {
         config.decoder().context("[reference]")?;
         let settings = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
-        Ok(ReferenceChoice::Pretrain {
-            config,
-            settings,
-            max_validation_examples: training.max_validation_examples,
-        })
+        let max_validation_examples = training.max_validation_examples;
+        Ok(ReferenceChoice::Pretrain(Box::new(PretrainChoice { config, settings, max_validation_examples })))
     }
 }
 
@@ -388,7 +404,7 @@ mod tests {
 
     #[test]
     fn out_of_range_names_key_and_range() {
-        let error = error_of(&SMOKE.replace("batch_size = 16", "batch_size = 0"));
+        let error = error_of(&SMOKE.replace("batch_size = 8", "batch_size = 0"));
         assert!(error.contains("training]"), "{error}");
         let error = error_of(&SMOKE.replace("public = 0.4", "public = 1.4"));
         assert!(error.contains("[split]") && error.contains("public"), "{error}");

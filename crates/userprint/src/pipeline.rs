@@ -69,6 +69,7 @@ impl Pipeline {
                 tracing::info!("{:9} done before", stage.name());
                 continue;
             }
+            self.folder.forget(stage.name())?;
             let start = Instant::now();
             let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
             let wall_s = start.elapsed().as_secs_f64();
@@ -112,7 +113,7 @@ impl Pipeline {
             Stage::Pretrain => {
                 let checkpoint = match &self.experiment.reference {
                     ReferenceChoice::Checkpoint(folder) => file_hash(&folder.join("model.safetensors"))?,
-                    ReferenceChoice::Pretrain { .. } => serde_json::to_string(&raw.reference)?,
+                    ReferenceChoice::Pretrain(_) => serde_json::to_string(&raw.reference)?,
                 };
                 hash.add(checkpoint);
                 hash.add(raw.backend.name());

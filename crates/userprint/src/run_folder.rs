@@ -1,6 +1,6 @@
 //! The run folder: stages are found by hash and skipped when done; files are renamed into place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,25 @@ impl RunFolder {
                 .all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
     }
 
+    /// Drops a finished stage whose settings changed or whose files are not as it left them.
+    ///
+    /// A checkpoint goes with its folder, so that training does not resume from the state beside it.
+    pub(crate) fn forget(&mut self, stage: &str) -> anyhow::Result<()> {
+        let Some(record) = self.manifest.stages.remove(stage) else { return Ok(()) };
+        let checkpoints = record.outputs.keys().filter(|name| name.starts_with("checkpoints/"));
+        let folders: BTreeSet<PathBuf> =
+            checkpoints.filter_map(|name| Some(self.file(name).parent()?.to_owned())).collect();
+        for folder in folders.into_iter().filter(|folder| folder.exists()) {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("{}: cannot be removed", folder.display()))?;
+        }
+        self.write_manifest()
+    }
+
+    fn write_manifest(&self) -> anyhow::Result<()> {
+        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
+    }
+
     /// Records a finished stage.
     pub(crate) fn finish(
         &mut self,
@@ -107,8 +126,7 @@ impl RunFolder {
         }
         let record = StageRecord { hash: hash.hex(), outputs: hashes, wall_s, note };
         self.manifest.stages.insert(stage.to_owned(), record);
-        let text = serde_json::to_string_pretty(&self.manifest)?;
-        self.write("manifest.json", text.as_bytes())
+        self.write_manifest()
     }
 
     /// Writes a file beside its place and renames it.

@@ -257,7 +257,7 @@ fn model_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
         ReferenceChoice::Checkpoint(folder) => {
             format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
         }
-        ReferenceChoice::Pretrain { .. } => "pre-trained on the public users".to_owned(),
+        ReferenceChoice::Pretrain(_) => "pre-trained on the public users".to_owned(),
     };
     let (n_parameters, config) =
         with_backend!(pipeline.experiment.raw.backend, B => measure::<B>(&reference_folder(pipeline)))?;

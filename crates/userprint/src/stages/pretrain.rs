@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use burn::backend::Autodiff;
 use rand::seq::index;
 use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
 use userprint_data::{Partition, Selection};
@@ -31,22 +30,25 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 }
 
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
-    let (config, settings, max_validation_examples) = match &pipeline.experiment.reference {
+    let choice = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => {
             let (lm, _) = checkpoint::load::<B>(folder, &Default::default())?;
             let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
             return Ok(StageOutput::new(&[], note));
         }
-        ReferenceChoice::Pretrain { config, settings, max_validation_examples } => {
-            (config, settings, *max_validation_examples)
-        }
+        ReferenceChoice::Pretrain(choice) => choice,
     };
+    let (config, settings) = (&choice.config, &choice.settings);
     let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
     let public = |role| Selection::new(corpus, &partition, Membership::Public, role);
     let examples = public(Role::Train)?;
     let seed = pipeline.experiment.seed.named("pretrain");
     let validation = Validation {
-        held_in: some_texts(&public(Role::Validation)?, max_validation_examples, seed.named("validation"))?,
+        held_in: some_texts(
+            &public(Role::Validation)?,
+            choice.max_validation_examples,
+            seed.named("validation"),
+        )?,
         held_out: Vec::new(),
     };
     let texts = all_texts(&examples)?;
@@ -74,7 +76,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
 pub(crate) fn reference_folder(pipeline: &Pipeline) -> PathBuf {
     match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => folder.clone(),
-        ReferenceChoice::Pretrain { .. } => pipeline.folder.file(REFERENCE),
+        ReferenceChoice::Pretrain(_) => pipeline.folder.file(REFERENCE),
     }
 }
 
@@ -112,7 +114,7 @@ impl TrainingJob<'_> {
             fingerprint: self.hash,
         };
         let mut bar = TrainingBar::new(self.stage);
-        let outcome = train::<Autodiff<B>>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
+        let outcome = train::<B>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
         write_outcome(&self.folder, &outcome)?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
         Ok(format!(
