@@ -1,0 +1,114 @@
+//! The loss, its gradients and twenty steps of Adam against PyTorch and transformers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::backend::Autodiff;
+use serde::Deserialize;
+use userprint_model::backend::Cpu;
+use userprint_model::{CausalLm, checkpoint, gpt_neo};
+use userprint_train::{Batch, Optimizer, gradients};
+
+type Backend = Autodiff<Cpu>;
+
+#[derive(Deserialize)]
+struct Training {
+    batches: Vec<Vec<Vec<u32>>>,
+    first_gradient: FirstGradient,
+    learning_rates: Vec<f64>,
+    runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct FirstGradient {
+    loss: f64,
+    global_norm: f64,
+    parameters: BTreeMap<String, Parameter>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    norm: f64,
+    first: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    clip: Option<f64>,
+    losses: Vec<f64>,
+    gradient_norms: Vec<f64>,
+}
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gpt_neo")
+}
+
+fn training() -> Training {
+    let text = fs::read_to_string(fixture().join("training.json")).expect("training.json is there");
+    serde_json::from_str(&text).expect("training.json has the known layout")
+}
+
+fn start() -> CausalLm<Backend> {
+    checkpoint::load(&fixture(), &Default::default()).expect("the checkpoint loads").0
+}
+
+#[track_caller]
+fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
+    let difference = (found - expected).abs();
+    assert!(difference <= tolerance, "{what}: {found}, PyTorch says {expected}");
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+}
+
+#[test]
+fn first_gradients_agree() {
+    let Training { batches, first_gradient: expected, .. } = training();
+    let found = gradients(&start(), &Batch::new(&batches[0], &Default::default()));
+    assert_near("loss", found.loss_nats, expected.loss, 1e-5 * expected.loss);
+    assert_near("global norm", found.norm(), expected.global_norm, 1e-4 * expected.global_norm);
+
+    let keys: Vec<String> = found.by_path.keys().map(|path| gpt_neo::key(path)).collect();
+    assert_eq!(keys.len(), expected.parameters.len(), "parameters with a gradient");
+    for (key, gradient) in keys.iter().zip(found.by_path.into_values()) {
+        let Parameter { norm: expected_norm, first } = &expected.parameters[key];
+        let values: Vec<f64> = gradient.into_data().iter::<f64>().collect();
+        assert_near(&format!("{key}: norm"), norm(&values), *expected_norm, 1e-4 * expected_norm);
+        for (index, (found, expected)) in values.iter().zip(first).enumerate() {
+            assert_near(&format!("{key}[{index}]"), *found, *expected, 1e-5);
+        }
+    }
+}
+
+/// Trains along the run of this clip norm and compares the loss and the norm before each step.
+#[track_caller]
+fn check(clip: Option<f64>) {
+    let Training { batches, learning_rates, runs, .. } = training();
+    let run = runs.iter().find(|run| run.clip == clip).expect("a run of this clip norm");
+    let batches: Vec<_> = batches.iter().map(|batch| Batch::new(batch, &Default::default())).collect();
+    let (mut lm, mut optimizer) = (start(), Optimizer::default());
+    assert_eq!(run.losses.len(), learning_rates.len());
+    for (index, &learning_rate) in learning_rates.iter().enumerate() {
+        let mut found = gradients(&lm, &batches[index % batches.len()]);
+        let (loss, norm) = (run.losses[index], run.gradient_norms[index]);
+        assert_near(&format!("loss of step {}", index + 1), found.loss_nats, loss, 1e-4 * loss);
+        assert_near(&format!("norm of step {}", index + 1), found.norm(), norm, 1e-4 * norm);
+        if let Some(clip_norm) = clip {
+            found = found.clipped(clip_norm);
+            assert!(found.norm() <= clip_norm * (1.0 + 1e-5), "clipped to {}", found.norm());
+        }
+        lm = optimizer.update(lm, found, learning_rate);
+    }
+}
+
+#[test]
+fn twenty_steps_agree() {
+    check(None);
+}
+
+#[test]
+fn twenty_clipped_steps_agree() {
+    check(Some(0.5));
+}

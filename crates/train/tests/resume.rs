@@ -1,0 +1,337 @@
+//! Training that is killed and called again, states that do not fit, and settings that are refused.
+
+mod tiny;
+
+use std::error::Error;
+use std::fs;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+
+use tempfile::TempDir;
+use tiny::Tiny;
+use userprint_core::{Fingerprinter, Ragged, Seed};
+use userprint_mitigate::{MitigateError, TrainingRule};
+use userprint_model::backend::Cpu;
+use userprint_model::{CausalLm, ModelError, Params, checkpoint};
+use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings};
+
+const STATE: &str = "training-state.safetensors";
+const MODEL: &str = "model.safetensors";
+
+/// Five documents of unequal length: 9 steps in 3 epochs, evaluated at 0, 3, 6 and 9.
+fn tiny() -> Tiny {
+    let texts = [
+        "one two three four five six",
+        "one two",
+        "three four five",
+        "six five four three two one",
+        "two four six",
+    ];
+    Tiny::new(&texts, &["one two three", "five six"], &["six one six one"])
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn bytes(folder: &Path, file: &str) -> Vec<u8> {
+    fs::read(folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+/// Trains up to this step and dies there, as a killed process does: after the step's own evaluation.
+fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
+    let mut hook = |report: &StepReport| {
+        if report.step == step {
+            resume_unwind(Box::new("killed"));
+        }
+        ControlFlow::Continue(())
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
+    assert!(outcome.is_err(), "training did not reach step {step}");
+}
+
+/// The outcome, the model that was kept, and the weights and moments at the end.
+#[track_caller]
+fn assert_same(found: (&TrainOutcome, &Path), expected: (&TrainOutcome, &Path), what: &str) {
+    assert_eq!(found.0, expected.0, "{what}");
+    assert!(bytes(found.1, MODEL) == bytes(expected.1, MODEL), "{what}: another model is kept");
+    let state = |folder: &Path| checkpoint::read_tensors(&folder.join(STATE)).expect("a state");
+    assert!(state(found.1) == state(expected.1), "{what}: another state at the end");
+}
+
+#[track_caller]
+fn check_killed_at_every_step(tiny: &Tiny) {
+    let whole = folder();
+    let expected = tiny.train(whole.path()).expect("training ends well");
+    for step in 0..=expected.steps {
+        let folder = folder();
+        killed_at(tiny, folder.path(), step);
+        let found = tiny.train(folder.path()).expect("training ends well");
+        assert_same((&found, folder.path()), (&expected, whole.path()), &format!("killed at {step}"));
+    }
+}
+
+#[test]
+fn documents_resume_to_the_same_bits() {
+    check_killed_at_every_step(&tiny());
+}
+
+#[test]
+fn clipped_blocks_resume_to_the_same_bits() {
+    let mut tiny = tiny();
+    tiny.settings.rule = TrainingRule::clipped(2, 0.5).expect("a rule");
+    tiny.settings.packing = Packing::Blocks;
+    tiny.settings.block_tokens = 7;
+    check_killed_at_every_step(&tiny);
+}
+
+#[test]
+fn killed_twice() {
+    let (tiny, whole, folder) = (tiny(), folder(), folder());
+    let expected = tiny.train(whole.path()).expect("training ends well");
+    killed_at(&tiny, folder.path(), 5);
+    killed_at(&tiny, folder.path(), 7);
+    let found = tiny.train(folder.path()).expect("training ends well");
+    assert_same((&found, folder.path()), (&expected, whole.path()), "killed at 5, then at 7");
+}
+
+#[test]
+fn resuming_starts_after_the_last_evaluation() {
+    let (tiny, folder) = (tiny(), folder());
+    killed_at(&tiny, folder.path(), 5);
+    let mut steps = Vec::new();
+    let mut hook = |report: &StepReport| {
+        steps.push(report.step);
+        ControlFlow::Continue(())
+    };
+    tiny.train_with(folder.path(), &mut hook).expect("training ends well");
+    assert_eq!(steps, [4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn what_has_ended_stays_ended() {
+    let (tiny, folder) = (tiny(), folder());
+    let mut stop_at_4 = |report: &StepReport| match report.step {
+        4 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let outcome = tiny.train_with(folder.path(), &mut stop_at_4).expect("training ends well");
+    assert_eq!((outcome.steps, outcome.curve.len()), (4, 2));
+    let again = tiny.train_with(folder.path(), &mut |_: &StepReport| unreachable!("no step is left"));
+    assert_eq!(again.expect("training has ended"), outcome);
+}
+
+#[test]
+fn half_written_files_are_passed_over() {
+    let (tiny, whole, folder) = (tiny(), folder(), folder());
+    let expected = tiny.train(whole.path()).expect("training ends well");
+    killed_at(&tiny, folder.path(), 4);
+    for file in [STATE, MODEL, "config.json", "tokenizer.json"] {
+        let half = bytes(folder.path(), file);
+        fs::write(folder.path().join(format!("{file}.tmp")), &half[..half.len() / 2]).expect("a half");
+    }
+    let found = tiny.train(folder.path()).expect("training ends well");
+    assert_same((&found, folder.path()), (&expected, whole.path()), "with halves beside");
+}
+
+/// The error with its sources.
+fn chain(error: &TrainError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// A killed training's state, changed, is refused and left as it is; the error says each of the parts.
+#[track_caller]
+fn check_state_refused(change: impl FnOnce(&mut Tiny, &Path), parts: &[&str]) {
+    let (mut tiny, folder) = (tiny(), folder());
+    killed_at(&tiny, folder.path(), 4);
+    change(&mut tiny, &folder.path().join(STATE));
+    let state = bytes(folder.path(), STATE);
+    let error = chain(&tiny.train(folder.path()).expect_err("should be refused"));
+    let path = folder.path().join(STATE).display().to_string();
+    for part in [path.as_str()].iter().chain(parts) {
+        assert!(error.contains(part), "`{error}` does not say `{part}`");
+    }
+    assert!(bytes(folder.path(), STATE) == state, "the refused state was written over");
+}
+
+#[test]
+fn state_of_another_training() {
+    let another =
+        |tiny: &mut Tiny, _: &Path| tiny.fingerprint = Fingerprinter::new().with("another").finish();
+    check_state_refused(another, &["its settings or data differ", "delete it to start afresh"]);
+}
+
+#[test]
+fn state_of_another_model() {
+    let wider = |tiny: &mut Tiny, _: &Path| {
+        tiny.config.hidden_size = 32;
+        let decoder = tiny.config.decoder().expect("a config of this family");
+        tiny.start = CausalLm::init(decoder, Seed(1), &Default::default());
+    };
+    check_state_refused(wider, &["weight.", "is missing or misshapen"]);
+}
+
+#[test]
+fn state_cut_short() {
+    let size = {
+        let (tiny, folder) = (tiny(), folder());
+        killed_at(&tiny, folder.path(), 4);
+        bytes(folder.path(), STATE).len()
+    };
+    for n_bytes in [0, 7, 100, size / 2, size - 1] {
+        let cut = |_: &mut Tiny, path: &Path| {
+            let state = fs::read(path).expect("a state");
+            fs::write(path, &state[..n_bytes]).expect("the state can be cut");
+        };
+        check_state_refused(cut, &["cannot read it as safetensors"]);
+    }
+}
+
+/// Takes the tensors of this prefix out of a state.
+fn without(prefix: &'static str) -> impl FnOnce(&mut Tiny, &Path) {
+    move |_, path| {
+        let (mut tensors, metadata) = checkpoint::read_tensors(path).expect("a state");
+        tensors.retain(|key, _| !key.starts_with(prefix));
+        let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        checkpoint::write_tensors(path, &tensors, &metadata).expect("the state can be written");
+    }
+}
+
+#[test]
+fn state_without_weights() {
+    check_state_refused(without("weight.wpe"), &["tensor weight.wpe.weight is missing or misshapen"]);
+}
+
+/// The kept checkpoint's weights are those of the start, bit for bit.
+#[track_caller]
+fn assert_start_is_kept(tiny: &Tiny, folder: &Path) {
+    let (kept, config) = checkpoint::load::<Cpu>(folder, &Default::default()).expect("the checkpoint loads");
+    assert_eq!(config, tiny.config);
+    let bits = |lm: &CausalLm<Cpu>| {
+        let mut bits = Vec::new();
+        Params::for_each(&lm.module, |path, _, values| {
+            bits.push((path.to_owned(), values.into_iter().map(f32::to_bits).collect::<Vec<_>>()));
+        });
+        bits
+    };
+    assert!(bits(&kept) == bits(&tiny.start), "the weights differ from the start's");
+}
+
+/// Fails in the same way when called again, the checkpoint of the best step being there.
+#[track_caller]
+fn check_diverges(evaluations: u32, is_expected: fn(&TrainError) -> bool) {
+    let (mut tiny, folder) = (tiny(), folder());
+    tiny.settings = TrainSettings { learning_rate: 1e30, warmup_steps: 0, evaluations, ..tiny.settings };
+    for call in 1..=2 {
+        let error = tiny.train(folder.path()).expect_err("the loss cannot stay finite");
+        assert!(is_expected(&error), "call {call}: {error:?}");
+        assert_start_is_kept(&tiny, folder.path());
+    }
+}
+
+#[test]
+fn a_training_loss_that_is_not_finite_keeps_the_best_checkpoint() {
+    check_diverges(1, |error| match *error {
+        TrainError::LossNotFinite { step: 2, loss, best_step: 0, learning_rate } => {
+            !loss.is_finite() && learning_rate > 1e29
+        }
+        _ => false,
+    });
+}
+
+#[test]
+fn ended_before_the_first_step_the_start_is_kept() {
+    let (tiny, folder) = (tiny(), folder());
+    let outcome = tiny.train_with(folder.path(), &mut |_: &StepReport| ControlFlow::Break(()));
+    let outcome = outcome.expect("training ends well");
+    assert_eq!((outcome.steps, outcome.best_step, outcome.curve.len()), (0, 0, 1));
+    assert_start_is_kept(&tiny, folder.path());
+}
+
+#[test]
+fn no_steps_keep_the_start() {
+    let (mut tiny, folder) = (tiny(), folder());
+    tiny.settings.max_steps = 0;
+    let outcome = tiny.train(folder.path()).expect("training ends well");
+    assert_eq!((outcome.steps, outcome.best_step, outcome.curve.len()), (0, 0, 1));
+    assert_start_is_kept(&tiny, folder.path());
+}
+
+#[test]
+fn steps_are_bounded_and_spaced_anew() {
+    let (mut tiny, folder) = (tiny(), folder());
+    tiny.settings.max_steps = 5;
+    let outcome = tiny.train(folder.path()).expect("training ends well");
+    assert_eq!(outcome.curve.iter().map(|point| point.step).collect::<Vec<_>>(), [0, 2, 4, 5]);
+    tiny.settings.max_steps = 100;
+    let outcome = tiny.train(self::folder().path()).expect("training ends well");
+    assert_eq!(outcome.steps, 9, "three epochs of three steps");
+}
+
+/// Nothing is written where the settings are refused.
+fn refused(change: impl FnOnce(&mut Tiny)) -> TrainError {
+    let (mut tiny, folder) = (tiny(), folder());
+    change(&mut tiny);
+    let error = tiny.train(folder.path()).expect_err("should be refused");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "files were written");
+    error
+}
+
+#[track_caller]
+fn check_setting(change: impl FnOnce(&mut TrainSettings), expected_key: &str, says: &str) {
+    let error = refused(|tiny| change(&mut tiny.settings));
+    assert!(matches!(error, TrainError::Setting { key, .. } if key == expected_key), "{error:?}");
+    assert_eq!(error.to_string(), says);
+}
+
+#[test]
+fn settings_out_of_range() {
+    let says = "block_tokens is 33, expected 1 to the model's context of 32";
+    check_setting(|settings| settings.block_tokens = 33, "block_tokens", says);
+    let says = "block_tokens is 0, expected 1 to the model's context of 32";
+    check_setting(|settings| settings.block_tokens = 0, "block_tokens", says);
+    let says = "evaluations is 0, expected at least 1";
+    check_setting(|settings| settings.evaluations = 0, "evaluations", says);
+    for rate in [f64::NAN, f64::INFINITY, 0.0, -1e-3] {
+        let says = format!("learning_rate is {rate}, expected a positive number");
+        check_setting(|settings| settings.learning_rate = rate, "learning_rate", &says);
+    }
+}
+
+#[test]
+fn rules_out_of_range() {
+    let error = refused(|tiny| tiny.settings.rule = TrainingRule::Plain { batch_size: 0 });
+    assert!(matches!(error, TrainError::Rule(MitigateError::BatchSize)), "{error:?}");
+    assert_eq!(chain(&error), "the training rule cannot be used: the batch size is 0, expected at least 1");
+    let clip_norm = f64::NAN;
+    let error = refused(|tiny| tiny.settings.rule = TrainingRule::Clipped { batch_size: 2, clip_norm });
+    assert!(matches!(error, TrainError::Rule(MitigateError::ClipNorm { .. })), "{error:?}");
+}
+
+#[test]
+fn nothing_to_train_on() {
+    let error = refused(|tiny| tiny.documents = Ragged::new());
+    assert!(matches!(error, TrainError::NoDocuments), "{error:?}");
+}
+
+#[test]
+fn nothing_to_pick_the_checkpoint_by() {
+    let error = refused(|tiny| tiny.validation.held_in.clear());
+    assert!(matches!(error, TrainError::NoValidation), "{error:?}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let (tiny, folder) = (tiny(), folder());
+    let file = folder.path().join("a file");
+    fs::write(&file, "").expect("the file can be written");
+    let error = tiny.train(&file).expect_err("no folder can be there");
+    assert!(matches!(error, TrainError::Checkpoint(ModelError::Io { .. })), "{error:?}");
+}

@@ -1,0 +1,66 @@
+//! A model so small that it trains in milliseconds.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use userprint_core::{Fingerprint, Fingerprinter, Ragged, Seed, Tokenize};
+use userprint_mitigate::{StopRule, TrainingRule};
+use userprint_model::backend::Cpu;
+use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_model::{CausalLm, HfTokenizer};
+use userprint_train::{
+    Checkpoints, Hook, Packing, StepReport, TrainData, TrainError, TrainOutcome, TrainSettings, Validation,
+    train,
+};
+
+/// What one training needs; tests change what they are about.
+pub(crate) struct Tiny {
+    pub(crate) config: GptNeoConfig,
+    pub(crate) tokenizer: HfTokenizer,
+    pub(crate) start: CausalLm<Cpu>,
+    pub(crate) documents: Ragged<u32>,
+    pub(crate) validation: Validation,
+    pub(crate) settings: TrainSettings,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Tiny {
+    /// Trains on these texts; 2 texts a step, no early stop.
+    pub(crate) fn new(texts: &[&str], held_in: &[&str], held_out: &[&str]) -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let tokenizer = HfTokenizer::train(&[texts, held_in, held_out].concat(), 300).expect("enough tokens");
+        let mut config = GptNeoConfig::small(300, 32, 16, 2, 2);
+        config.window_size = 4;
+        let decoder = config.decoder().expect("a config of this family");
+        Self {
+            config,
+            start: CausalLm::init(decoder, Seed(1), &Default::default()),
+            documents: tokenizer.encode(texts).expect("all texts can be encoded").ids,
+            tokenizer,
+            validation: Validation { held_in: owned(held_in), held_out: owned(held_out) },
+            settings: TrainSettings {
+                rule: TrainingRule::plain(2).expect("2 is above 0"),
+                packing: Packing::Documents,
+                block_tokens: 32,
+                epochs: 3,
+                max_steps: u64::MAX,
+                learning_rate: 1e-2,
+                warmup_steps: 2,
+                evaluations: 3,
+                stop: StopRule::Never,
+            },
+            fingerprint: Fingerprinter::new().with("tiny").finish(),
+        }
+    }
+
+    pub(crate) fn train(&self, folder: &Path) -> Result<TrainOutcome, TrainError> {
+        self.train_with(folder, &mut |_: &StepReport| ControlFlow::Continue(()))
+    }
+
+    pub(crate) fn train_with(&self, folder: &Path, hook: &mut dyn Hook) -> Result<TrainOutcome, TrainError> {
+        let (config, tokenizer, fingerprint) = (&self.config, &self.tokenizer, self.fingerprint);
+        let checkpoints = Checkpoints { folder, config, tokenizer, fingerprint };
+        let data = TrainData { documents: &self.documents, separator: 0, validation: &self.validation };
+        train::<Cpu>(&self.start, &data, &self.settings, Seed(2), &checkpoints, hook)
+    }
+}
