@@ -179,8 +179,8 @@ impl<B: KernelBackend> Scorer for LocalScorer<B> {
 fn columns(rows: &[Vec<TokenScore>], detail: Detail) -> TextScores {
     let column =
         |of: fn(&TokenScore) -> f32| -> Ragged<f32> { rows.iter().map(|row| row.iter().map(of)).collect() };
-    // A probability of 1 may round to a log-probability barely above 0.
-    let log_prob = |token: &TokenScore| token.log_prob.min(0.0);
+    // A probability of 1 may round to a log-probability barely above 0; what is not a number stays so.
+    let log_prob = |token: &TokenScore| if token.log_prob > 0.0 { 0.0 } else { token.log_prob };
     TextScores {
         log_likelihood: rows.iter().map(|row| row.iter().map(|t| f64::from(log_prob(t))).sum()).collect(),
         n_tokens: rows.iter().map(|row| row.len() as u32).collect(),

@@ -81,7 +81,8 @@ impl Checkpoints<'_> {
             return Ok(None);
         }
         let refuse = |reason: String| TrainError::State { path: path.clone(), reason };
-        let (mut tensors, metadata) = checkpoint::read_tensors(&path)?;
+        let read = checkpoint::read_tensors(&path);
+        let (mut tensors, metadata) = read.map_err(|error| refuse(with_causes(&error)))?;
         if metadata.get("fingerprint") != Some(&self.fingerprint.hex()) {
             return Err(refuse("its settings or data differ".to_owned()));
         }
@@ -100,19 +101,28 @@ impl Checkpoints<'_> {
             return Err(refuse(format!("tensor weight.{path} is missing or misshapen")));
         }
         let mut optimizer = Optimizer { step: progress.step, ..Optimizer::default() };
-        let paths: Vec<String> =
-            tensors.keys().filter_map(|key| Some(key.strip_prefix("first.")?.to_owned())).collect();
-        for path in paths {
-            let mut take = |kind: &str| {
-                let (shape, values) = tensors.remove(&format!("{kind}.{path}")).unwrap_or_default();
-                Tensor::<B::InnerBackend, 1>::from_data(
-                    TensorData::new(values, [shape.iter().product::<usize>()]),
-                    device,
-                )
-            };
-            let moments = (take("first"), take("second"));
-            optimizer.moments.insert(path, moments);
+        if progress.step > 0 {
+            let mut sizes = Vec::new();
+            Params::for_each(&lm.module, |path, shape, _| {
+                sizes.push((path.to_owned(), shape.iter().product::<usize>()))
+            });
+            for (path, n) in sizes {
+                let mut take = |kind: &str| match tensors.remove(&format!("{kind}.{path}")) {
+                    Some((_, values)) if values.len() == n => {
+                        Ok(Tensor::<B::InnerBackend, 1>::from_data(TensorData::new(values, [n]), device))
+                    }
+                    _ => Err(refuse(format!("tensor {kind}.{path} is missing or misshapen"))),
+                };
+                let moments = (take("first")?, take("second")?);
+                optimizer.moments.insert(path, moments);
+            }
         }
         Ok(Some((optimizer, progress)))
     }
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -8,7 +8,7 @@ use crate::Packing;
 /// The training sequences of every epoch.
 ///
 /// # Guarantees
-/// - Each epoch holds each document once, in an order drawn from the seed and the epoch alone.
+/// - Each epoch holds each document that has tokens once, in an order drawn from the seed and the epoch alone.
 /// - Every epoch has the same number of sequences.
 #[derive(Debug)]
 pub struct Sequences<'a> {
@@ -35,16 +35,18 @@ impl<'a> Sequences<'a> {
     pub fn n_per_epoch(&self) -> usize {
         match self.packing {
             Packing::Blocks => {
-                let stream = self.documents.values().len() + self.documents.n_rows();
+                let separators = self.documents.rows().filter(|document| !document.is_empty()).count();
+                let stream = self.documents.values().len() + separators;
                 stream.saturating_sub(1).div_ceil(self.block_tokens)
             }
-            Packing::Documents => self.documents.n_rows(),
+            Packing::Documents => self.documents.rows().filter(|document| !document.is_empty()).count(),
         }
     }
 
     /// The sequences of an epoch, in order.
     pub fn epoch(&self, epoch: u64) -> Vec<Vec<u32>> {
-        let mut order: Vec<usize> = (0..self.documents.n_rows()).collect();
+        let mut order: Vec<usize> =
+            (0..self.documents.n_rows()).filter(|&row| !self.documents.row(row).is_empty()).collect();
         order.shuffle(&mut self.seed.indexed(epoch).rng());
         let documents = order
             .into_iter()

@@ -24,7 +24,7 @@ pub struct TrainSettings {
     pub packing: Packing,
     /// Tokens of a sequence.
     pub block_tokens: usize,
-    /// Passes over the data.
+    /// Passes over the data; 0 keeps the start.
     pub epochs: u32,
     /// Most steps, where the epochs are more.
     pub max_steps: u64,
@@ -54,9 +54,6 @@ impl TrainSettings {
                 self.block_tokens.to_string(),
                 &format!("1 to the model's context of {context}"),
             );
-        }
-        if self.epochs == 0 {
-            return refuse("epochs", "0".to_owned(), "at least 1");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return refuse("learning_rate", self.learning_rate.to_string(), "a positive number");

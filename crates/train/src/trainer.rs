@@ -8,7 +8,7 @@ use burn::tensor::backend::AutodiffBackend;
 use userprint_core::{Detail, ExampleSource, Ragged, Seed, Tokenize, UserIdx};
 use userprint_model::backend::KernelBackend;
 use userprint_model::{CausalLm, Decoder, LocalScorer, Params, ScoringOptions};
-use userprint_score::Scorer;
+use userprint_score::{ScoreError, Scorer};
 
 use crate::checkpoints::Progress;
 use crate::{
@@ -199,8 +199,7 @@ impl<B: TrainBackend> Run<'_, B> {
         let mut found: Gradients<B> = gradients(&self.lm, batch);
         let loss = found.loss_nats;
         if !loss.is_finite() {
-            let best_step = self.progress.best_step;
-            return Err(TrainError::LossNotFinite { step, loss, best_step, learning_rate: rate });
+            return Err(self.not_finite(step, loss));
         }
         if let Some(clip_norm) = self.settings.rule.clip_norm() {
             found = found.clipped(clip_norm);
@@ -210,6 +209,11 @@ impl<B: TrainBackend> Run<'_, B> {
         self.progress.n_tokens += batch.n_tokens as u64;
         self.losses.push(loss);
         Ok(loss)
+    }
+
+    fn not_finite(&self, step: u64, loss: f64) -> TrainError {
+        let (best_step, learning_rate) = (self.progress.best_step, self.settings.learning_rate);
+        TrainError::LossNotFinite { step, loss, best_step, learning_rate }
     }
 
     /// Whether the `k`-th of the evenly spaced evaluations falls on this step.
@@ -237,7 +241,7 @@ impl<B: TrainBackend> Run<'_, B> {
         }
         self.progress.curve.push(point);
         let held_in: Vec<f64> = self.progress.curve.iter().map(|point| point.held_in).collect();
-        self.progress.ended = self.settings.stop.should_stop(&held_in);
+        self.progress.ended |= self.settings.stop.should_stop(&held_in);
         self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)?;
         Ok(point)
     }
@@ -252,7 +256,12 @@ impl<B: TrainBackend> Run<'_, B> {
         let scorer =
             LocalScorer::new("validation", lm, Arc::new(self.checkpoints.tokenizer.clone()), options);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let scores = scorer.score(&texts, Detail::Total)?;
+        let scores = match scorer.score(&texts, Detail::Total) {
+            Err(ScoreError::NotALogLikelihood { found, .. }) => {
+                return Err(self.not_finite(self.progress.step, -found));
+            }
+            scores => scores?,
+        };
         let n_tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();
         Ok(Some(-scores.log_likelihood.iter().sum::<f64>() / n_tokens as f64))
     }

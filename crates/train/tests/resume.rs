@@ -14,6 +14,7 @@ use userprint_core::{Fingerprinter, Ragged, Seed};
 use userprint_mitigate::{MitigateError, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, ModelError, Params, checkpoint};
+use userprint_score::ScoreError;
 use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings};
 
 const STATE: &str = "training-state.safetensors";
@@ -209,6 +210,16 @@ fn state_without_weights() {
     check_state_refused(without("weight.wpe"), &["tensor weight.wpe.weight is missing or misshapen"]);
 }
 
+#[test]
+fn state_without_second_moments() {
+    check_state_refused(without("second.wpe"), &["second.wpe.weight"]);
+}
+
+#[test]
+fn state_without_moments() {
+    check_state_refused(without("first.wpe"), &["first.wpe.weight"]);
+}
+
 /// The kept checkpoint's weights are those of the start, bit for bit.
 #[track_caller]
 fn assert_start_is_kept(tiny: &Tiny, folder: &Path) {
@@ -247,10 +258,28 @@ fn a_training_loss_that_is_not_finite_keeps_the_best_checkpoint() {
 }
 
 #[test]
+fn a_validation_loss_that_is_not_finite_is_not_the_least() {
+    check_diverges(9, |error| match *error {
+        TrainError::LossNotFinite { loss, best_step: 0, .. } => !loss.is_finite(),
+        TrainError::Score(ScoreError::NotALogLikelihood { found, .. }) => !found.is_finite(),
+        _ => false,
+    });
+}
+
+#[test]
 fn ended_before_the_first_step_the_start_is_kept() {
     let (tiny, folder) = (tiny(), folder());
     let outcome = tiny.train_with(folder.path(), &mut |_: &StepReport| ControlFlow::Break(()));
     let outcome = outcome.expect("training ends well");
+    assert_eq!((outcome.steps, outcome.best_step, outcome.curve.len()), (0, 0, 1));
+    assert_start_is_kept(&tiny, folder.path());
+}
+
+#[test]
+fn no_epochs_keep_the_start() {
+    let (mut tiny, folder) = (tiny(), folder());
+    tiny.settings.epochs = 0;
+    let outcome = tiny.train(folder.path()).expect("training ends well");
     assert_eq!((outcome.steps, outcome.best_step, outcome.curve.len()), (0, 0, 1));
     assert_start_is_kept(&tiny, folder.path());
 }
@@ -334,4 +363,17 @@ fn a_folder_that_cannot_be_written() {
     fs::write(&file, "").expect("the file can be written");
     let error = tiny.train(&file).expect_err("no folder can be there");
     assert!(matches!(error, TrainError::Checkpoint(ModelError::Io { .. })), "{error:?}");
+}
+
+/// A step of documents without tokens has nothing to predict.
+#[test]
+fn documents_without_tokens() {
+    for packing in [Packing::Blocks, Packing::Documents] {
+        let (mut tiny, folder) = (tiny(), folder());
+        tiny.settings.packing = packing;
+        tiny.settings.rule = TrainingRule::plain(1).expect("1 is above 0");
+        tiny.documents = [vec![], vec![5u32, 6, 7], vec![]].into_iter().collect();
+        let outcome = tiny.train(folder.path()).expect("training ends well");
+        assert!(outcome.curve.iter().all(|point| point.held_in.is_finite()), "{packing:?}: {outcome:?}");
+    }
 }

@@ -92,11 +92,13 @@ impl RunFolder {
                 .all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
     }
 
-    /// Drops a finished stage whose settings changed or whose files are not as it left them.
+    /// Removes the checkpoint folders of a stage that was done, whose files are not as it left them any more.
     ///
-    /// A checkpoint goes with its folder, so that training does not resume from the state beside it.
-    pub(crate) fn forget(&mut self, stage: &str) -> anyhow::Result<()> {
-        let Some(record) = self.manifest.stages.remove(stage) else { return Ok(()) };
+    /// Else training would resume from the finished state beside a damaged checkpoint, and leave it damaged.
+    pub(crate) fn discard_damaged_checkpoints(&self, stage: &str, hash: Fingerprint) -> anyhow::Result<()> {
+        let Some(record) = self.manifest.stages.get(stage).filter(|record| record.hash == hash.hex()) else {
+            return Ok(());
+        };
         let checkpoints = record.outputs.keys().filter(|name| name.starts_with("checkpoints/"));
         let folders: BTreeSet<PathBuf> =
             checkpoints.filter_map(|name| Some(self.file(name).parent()?.to_owned())).collect();
@@ -104,11 +106,7 @@ impl RunFolder {
             fs::remove_dir_all(&folder)
                 .with_context(|| format!("{}: cannot be removed", folder.display()))?;
         }
-        self.write_manifest()
-    }
-
-    fn write_manifest(&self) -> anyhow::Result<()> {
-        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
+        Ok(())
     }
 
     /// Records a finished stage.
@@ -126,7 +124,7 @@ impl RunFolder {
         }
         let record = StageRecord { hash: hash.hex(), outputs: hashes, wall_s, note };
         self.manifest.stages.insert(stage.to_owned(), record);
-        self.write_manifest()
+        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
     }
 
     /// Writes a file beside its place and renames it.
