@@ -226,6 +226,7 @@ mod tests {
                 held_out: 3.25,
                 reference_held_in: 3.4,
                 reference_held_out: 3.41,
+                gap_growth: 0.1,
             },
             users: UserCounts { public: 120, held_in: 23, held_out: 24, dropped: 3 },
             examples: ExampleCounts {

@@ -87,6 +87,8 @@ pub(crate) struct ValidationLoss {
     pub(crate) reference_held_in: f64,
     /// Reference, held-out users.
     pub(crate) reference_held_out: f64,
+    /// How much the gap, held-out less held-in, grew from reference to target.
+    pub(crate) gap_growth: f64,
 }
 
 /// Users by membership.

@@ -226,6 +226,7 @@ fn validation_loss(training: &TrainingRecord) -> anyhow::Result<ValidationLoss> 
         held_out: target.held_out,
         reference_held_in: reference.held_in,
         reference_held_out: reference.held_out,
+        gap_growth: (target.held_out - target.held_in) - (reference.held_out - reference.held_in),
     })
 }
 
