@@ -30,7 +30,7 @@ impl Bench {
             forget_old_estimates(&criterion)?;
         }
         let features: Vec<&str> = self.features.iter().flat_map(|list| ["--features", list]).collect();
-        cmd!(sh, "cargo bench -p userprint-benches {features...}").run()?;
+        cmd!(sh, "cargo bench --profile dev -p userprint-benches {features...}").run()?;
         if self.record {
             let medians = medians(&criterion)?;
             record(sh, &medians, self.features.as_deref().unwrap_or("default"))?;

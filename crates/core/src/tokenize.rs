@@ -47,12 +47,10 @@ pub enum TokenizeError {
         end: usize,
     },
     /// The tokenizer itself failed.
-    #[error("the tokenizer failed on text {index}: {reason}")]
+    #[error("the tokenizer failed on text {index}")]
     Failed {
         /// Position of the text in the batch.
         index: usize,
-        /// What the tokenizer said, without the text.
-        reason: String,
     },
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use userprint_core::Tokenize;
+
 use crate::gpt_neo::{self, GptNeoConfig};
 use crate::{CausalLm, Decoder, HfTokenizer, ModelError, Params};
 
@@ -45,6 +47,24 @@ pub fn load<B: Backend>(
         return Err(ModelError::ExtraTensors { path, keys });
     }
     Ok((CausalLm { config: decoder, module }, config))
+}
+
+/// Loads a folder's tokenizer and holds it against the model's config.
+///
+/// # Errors
+/// [`ModelError::Config`] where the model has no place for one of the tokenizer's ids, or for a special token.
+pub fn load_tokenizer(folder: &Path, config: &GptNeoConfig) -> Result<HfTokenizer, ModelError> {
+    let tokenizer = HfTokenizer::load(&folder.join("tokenizer.json"))?;
+    let special = [config.bos_token_id, config.eos_token_id].into_iter().flatten().max();
+    let needed = tokenizer.vocab_size().max(special.map_or(0, |id| id as usize + 1));
+    if needed > config.vocab_size {
+        let expected = format!(
+            "at least {needed}, as tokenizer.json and the special tokens have ids up to {}",
+            needed - 1
+        );
+        return Err(ModelError::Config { key: "vocab_size", found: config.vocab_size.to_string(), expected });
+    }
+    Ok(tokenizer)
 }
 
 /// Writes a folder that `AutoModelForCausalLM.from_pretrained` loads; each file beside its place, then renamed.

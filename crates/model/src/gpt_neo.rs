@@ -120,8 +120,17 @@ impl GptNeoConfig {
             let expected = format!("a divisor of hidden_size {}", self.hidden_size);
             return config("num_heads", &self.num_heads, &expected);
         }
-        if self.window_size == 0 {
-            return config("window_size", &0, "at least 1");
+        let sizes = [
+            ("window_size", self.window_size),
+            ("hidden_size", self.hidden_size),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("intermediate_size", self.intermediate_size.unwrap_or(1)),
+        ];
+        for (key, size) in sizes {
+            if size == 0 {
+                return config(key, &0, "at least 1");
+            }
         }
         let layers = self.layers()?;
         if layers.len() != self.num_layers {

@@ -11,7 +11,7 @@ use userprint_score::{ScoreError, Scorer, ScorerId};
 
 use crate::CausalLm;
 
-/// How a [`LocalScorer`] reads texts, and how it batches them; batching does not change scores.
+/// How a [`LocalScorer`] reads texts, and how it batches them; batching changes scores by rounding alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoringOptions {
     /// Token to put before each text; without one the first token is context and not scored.

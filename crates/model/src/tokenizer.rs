@@ -132,7 +132,8 @@ impl Tokenize for HfTokenizer {
         let mut tokens = Tokens::default();
         for (index, text) in texts.iter().enumerate() {
             let encoding = self.inner.encode(*text, false);
-            let encoding = encoding.map_err(|e| TokenizeError::Failed { index, reason: e.to_string() })?;
+            let encoding = // What the library says may quote the text.
+                encoding.map_err(|_| TokenizeError::Failed { index })?;
             tokens.ids.push(encoding.get_ids().iter().copied());
             tokens.spans.push(encoding.get_offsets().iter().map(|&(start, end)| [start as u32, end as u32]));
         }

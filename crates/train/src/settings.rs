@@ -30,7 +30,7 @@ pub struct TrainSettings {
     pub max_steps: u64,
     /// The highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
-    /// Steps of linear warm-up; linear decay to 0 follows.
+    /// Steps of linear warm-up; linear decay towards 0 follows.
     pub warmup_steps: u64,
     /// How often validation losses are measured and the state is written, evenly spaced.
     pub evaluations: u32,

@@ -161,7 +161,7 @@ impl RawExperiment {
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
-            *relative = folder.join(&*relative);
+            *relative = std::path::absolute(folder.join(&*relative))?;
         }
         Ok(raw)
     }
@@ -196,6 +196,9 @@ impl RawExperiment {
             bail!("attack.blind_permutations is {}, expected at least 1000", self.attack.blind_permutations);
         }
         let (reference, target) = (self.reference.check()?, self.target.check()?);
+        if self.split.public == 0.0 && matches!(reference, ReferenceChoice::Pretrain(_)) {
+            bail!("[split]: public is 0, expected a share above 0: the public users pre-train the reference");
+        }
         if let ReferenceChoice::Pretrain(pretrain) = &reference {
             target.settings.check(pretrain.config.max_position_embeddings).context("[target.training]")?;
         }

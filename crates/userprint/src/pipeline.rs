@@ -74,7 +74,8 @@ impl Pipeline {
             let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
             let wall_s = start.elapsed().as_secs_f64();
             tracing::info!("{:9} {:6.1} s  {}", stage.name(), wall_s, output.note);
-            self.folder.finish(stage.name(), hash, &output.files, wall_s, output.note)?;
+            let later = Stage::ALL.into_iter().filter(|later| *later > stage).map(Stage::name);
+            self.folder.finish(stage.name(), hash, &output, wall_s, later)?;
         }
         self.summary(last)
     }
@@ -112,7 +113,13 @@ impl Pipeline {
             }
             Stage::Pretrain => {
                 let checkpoint = match &self.experiment.reference {
-                    ReferenceChoice::Checkpoint(folder) => file_hash(&folder.join("model.safetensors"))?,
+                    ReferenceChoice::Checkpoint(folder) => {
+                        let files = ["config.json", "model.safetensors", "tokenizer.json"];
+                        files
+                            .iter()
+                            .map(|name| file_hash(&folder.join(name)))
+                            .collect::<anyhow::Result<String>>()?
+                    }
                     ReferenceChoice::Pretrain(_) => serde_json::to_string(&raw.reference)?,
                 };
                 hash.add(checkpoint);
@@ -121,7 +128,7 @@ impl Pipeline {
             Stage::Train => hash.add(serde_json::to_string(&raw.target)?),
             Stage::Score => {
                 let score = &raw.score;
-                // The batch size does not change scores.
+                // The batch size changes scores by rounding alone.
                 hash.add(serde_json::to_string(&(&score.bos, score.max_tokens, &score.detail))?);
             }
             Stage::Attack => hash.add(serde_json::to_string(&raw.attack)?),

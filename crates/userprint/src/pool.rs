@@ -1,6 +1,7 @@
 //! Pooling: several seeds of one corpus, one AUROC.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
@@ -9,6 +10,7 @@ use userprint_score::store;
 use userprint_stats::{Stratum, pooled_auroc, pooled_interval};
 
 use crate::cli::PoolArgs;
+use crate::experiment::RawExperiment;
 use crate::results::Results;
 use crate::run_folder::write_file;
 
@@ -44,15 +46,7 @@ struct PooledRun {
 pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
     let results =
         args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
-    for pair in results.windows(2) {
-        let same = pair[0].statistic == pair[1].statistic && pair[0].aggregate == pair[1].aggregate;
-        ensure!(
-            same,
-            "{} and {} have different headline statistics and cannot be pooled",
-            pair[0].name,
-            pair[1].name
-        );
-    }
+    same_experiment(&args.folders)?;
     let strata = strata(&args.folders)?;
     let (strata, n_users) = (strata.0, strata.1);
     let interval = pooled_interval(&strata, args.resamples, 0.05, Seed(0).named("pool").0)?;
@@ -77,6 +71,31 @@ pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
         interval.upper,
         pooled.runs.len()
     ))
+}
+
+/// Refuses folders that are not one experiment at different seeds.
+fn same_experiment(folders: &[PathBuf]) -> anyhow::Result<()> {
+    let mut seeds = BTreeSet::new();
+    let mut first = None;
+    for folder in folders {
+        let mut raw = RawExperiment::read(&folder.join("experiment.toml"))?;
+        ensure!(
+            seeds.insert(raw.seed),
+            "{}: seed {} is there twice, expected runs of different seeds",
+            folder.display(),
+            raw.seed
+        );
+        raw.seed = 0;
+        let settings = serde_json::to_string(&raw)?;
+        let same = first.get_or_insert_with(|| settings.clone()) == &settings;
+        ensure!(
+            same,
+            "{} and {} differ in more than the seed and cannot be pooled",
+            folders[0].display(),
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 impl From<Results> for PooledRun {

@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use userprint_core::Fingerprint;
 
+use crate::stages::StageOutput;
+
 /// `manifest.json`: what ran, with what, and what it left.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -67,7 +69,10 @@ impl RunFolder {
             Ok(text) => serde_json::from_str(&text).with_context(|| {
                 format!("{}: not a manifest; delete the run folder to start afresh", manifest_path.display())
             })?,
-            Err(_) => Manifest::default(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Manifest::default(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{}: cannot be read", manifest_path.display()));
+            }
         };
         Ok(Self { path: path.to_owned(), manifest, _lock: lock })
     }
@@ -95,36 +100,58 @@ impl RunFolder {
     /// Removes the checkpoint folders of a stage that was done, whose files are not as it left them any more.
     ///
     /// Else training would resume from the finished state beside a damaged checkpoint, and leave it damaged.
-    pub(crate) fn discard_damaged_checkpoints(&self, stage: &str, hash: Fingerprint) -> anyhow::Result<()> {
+    pub(crate) fn discard_damaged_checkpoints(
+        &mut self,
+        stage: &str,
+        hash: Fingerprint,
+    ) -> anyhow::Result<()> {
         let Some(record) = self.manifest.stages.get(stage).filter(|record| record.hash == hash.hex()) else {
             return Ok(());
         };
         let checkpoints = record.outputs.keys().filter(|name| name.starts_with("checkpoints/"));
         let folders: BTreeSet<PathBuf> =
             checkpoints.filter_map(|name| Some(self.file(name).parent()?.to_owned())).collect();
+        if folders.is_empty() {
+            return Ok(());
+        }
         for folder in folders.into_iter().filter(|folder| folder.exists()) {
             fs::remove_dir_all(&folder)
                 .with_context(|| format!("{}: cannot be removed", folder.display()))?;
         }
-        Ok(())
+        // Without its record a repair that is killed in turn resumes.
+        self.manifest.stages.remove(stage);
+        self.write_manifest()
     }
 
-    /// Records a finished stage.
+    fn write_manifest(&self) -> anyhow::Result<()> {
+        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
+    }
+
+    /// Records a finished stage, and drops what later stages left if it came from another one.
     pub(crate) fn finish(
         &mut self,
         stage: &str,
         hash: Fingerprint,
-        outputs: &[String],
+        output: &StageOutput,
         wall_s: f64,
-        note: String,
+        later: impl Iterator<Item = &'static str>,
     ) -> anyhow::Result<()> {
-        let mut hashes = BTreeMap::new();
-        for name in outputs {
-            hashes.insert(name.clone(), file_hash(&self.file(name))?);
+        let mut outputs = BTreeMap::new();
+        for name in &output.files {
+            outputs.insert(name.clone(), file_hash(&self.file(name))?);
         }
-        let record = StageRecord { hash: hash.hex(), outputs: hashes, wall_s, note };
-        self.manifest.stages.insert(stage.to_owned(), record);
-        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
+        let record = StageRecord { hash: hash.hex(), outputs, wall_s, note: output.note.clone() };
+        let before = self.manifest.stages.insert(stage.to_owned(), record);
+        if before.is_some_and(|before| before.hash != hash.hex()) {
+            let stale: Vec<StageRecord> =
+                later.filter_map(|name| self.manifest.stages.remove(name)).collect();
+            let files = stale.iter().flat_map(|record| record.outputs.keys());
+            for file in files.map(|name| self.file(name)).filter(|file| file.exists()) {
+                fs::remove_file(&file)
+                    .with_context(|| format!("{}: out of date, and cannot be removed", file.display()))?;
+            }
+        }
+        self.write_manifest()
     }
 
     /// Writes a file beside its place and renames it.
@@ -165,7 +192,8 @@ mod tests {
         let (one, two) = (Fingerprinter::new().with("1").finish(), Fingerprinter::new().with("2").finish());
         let mut run = RunFolder::open(folder.path()).unwrap();
         run.write("a.json", b"{}").unwrap();
-        run.finish("prepare", one, &["a.json".to_owned()], 0.1, String::new()).unwrap();
+        let output = StageOutput::new(&["a.json"], String::new());
+        run.finish("prepare", one, &output, 0.1, std::iter::empty()).unwrap();
         drop(run);
         let run = RunFolder::open(folder.path()).unwrap();
         assert!(run.is_done("prepare", one));

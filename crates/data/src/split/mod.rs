@@ -5,6 +5,8 @@ mod salted_hash;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use userprint_core::{ExampleId, Membership, Ragged, Role, Seed, UserId, UserIdx};
 
 pub(crate) use salted_hash::SaltedHash;
@@ -69,6 +71,8 @@ impl UserSplit {
 /// # Guarantees
 /// - Each kept user has one membership, each of its examples one role or none (unused).
 /// - Held-out users have no [`Role::Train`] example, public users no [`Role::Attack`] one.
+/// - No training example has the text of an attack, validation or test example of the same user: such copies are
+///   used for nothing.
 /// - Users are sorted, examples sorted by id within the user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
@@ -114,15 +118,18 @@ pub fn partition(corpus: &dyn Corpus, split: &UserSplit, seed: Seed) -> Result<P
     let mut example_ids = Ragged::new();
     let mut roles = Ragged::new();
     for (user_idx, &user) in kept.iter().enumerate() {
-        let ids: Vec<ExampleId> =
-            corpus.examples(user)?.into_iter().map(|example| example.example_id).collect();
+        let (ids, texts): (Vec<ExampleId>, Vec<String>) =
+            corpus.examples(user)?.into_iter().map(|example| (example.example_id, example.text)).unzip();
         let reserved = split.reserved(ids.len());
         check_rest(user_idx, ids.len(), split)?;
-        roles.push(example_roles(
-            &salted.order_examples(&users[user_idx], &ids),
-            reserved,
-            membership[user_idx],
-        ));
+        let order = salted.order_examples(&users[user_idx], &ids);
+        let mut of_user = example_roles(&order, reserved, membership[user_idx]);
+        keep_copies_from_training(&mut of_user, &texts);
+        if membership[user_idx] != Membership::HeldOut && !of_user.contains(&Some(Role::Train)) {
+            let found = texts.iter().collect::<BTreeSet<_>>().len();
+            check_rest(user_idx, found.min(reserved.iter().sum()), split)?;
+        }
+        roles.push(of_user);
         example_ids.push(ids);
     }
     let n_dropped = u32::try_from(n_dropped).expect("not more than there are users");
@@ -183,6 +190,19 @@ fn example_roles(order: &[usize], reserved: [usize; 3], membership: Membership) 
     roles
 }
 
+/// Takes the role of training examples that are copies of an attack, validation or test example.
+fn keep_copies_from_training(roles: &mut [Option<Role>], texts: &[String]) {
+    let is_reserved = |role: &Option<Role>| role.is_some_and(|role| role != Role::Train);
+    let reserved =
+        roles.iter().zip(texts).filter(|(role, _)| is_reserved(role)).map(|(_, text)| text.as_str());
+    let reserved: BTreeSet<&str> = reserved.collect();
+    for (role, text) in roles.iter_mut().zip(texts) {
+        if *role == Some(Role::Train) && reserved.contains(text.as_str()) {
+            *role = None;
+        }
+    }
+}
+
 fn check_rest(user_idx: usize, found: usize, split: &UserSplit) -> Result<(), CorpusError> {
     let n_reserved = |n_examples| split.reserved(n_examples).iter().sum::<usize>();
     let reserved = n_reserved(found);
@@ -190,7 +210,7 @@ fn check_rest(user_idx: usize, found: usize, split: &UserSplit) -> Result<(), Co
         return Ok(());
     }
     // The fractions sum to less than 1, so rounding is overcome at some size.
-    let needed = (found + 1..).find(|&n| n_reserved(n) < n).unwrap_or(usize::MAX);
+    let needed = (found + 1..10_000_000).find(|&n| n_reserved(n) < n).unwrap_or(usize::MAX);
     Err(CorpusError::NoTrainExample { user_idx, found, reserved, needed })
 }
 

@@ -16,13 +16,24 @@ fn rows(counts: &[usize]) -> Vec<CorpusRow> {
     let row = |user: usize, example: usize| CorpusRow {
         user_id: format!("u{user}"),
         example_id: Some(format!("e{example}")),
-        text: if example.is_multiple_of(3) { "same".into() } else { format!("text {user} {example}") },
+        text: format!("text {user} {example}"),
     };
     counts.iter().enumerate().flat_map(|(user, &n)| (0..n).map(move |example| row(user, example))).collect()
 }
 
 fn corpus(counts: &[usize]) -> InMemoryCorpus {
     InMemoryCorpus::from_rows(rows(counts)).unwrap()
+}
+
+/// Every third text of a user is the same one.
+fn corpus_with_copies(counts: &[usize]) -> InMemoryCorpus {
+    let mut rows = rows(counts);
+    for row in &mut rows {
+        if ["e0", "e3", "e6"].map(Some).contains(&row.example_id.as_deref()) {
+            row.text = "same".into();
+        }
+    }
+    InMemoryCorpus::from_rows(rows).unwrap()
 }
 
 fn n_with(partition: &Partition, membership: Membership) -> usize {
@@ -51,6 +62,25 @@ fn counts_are_the_rounded_fractions() {
         };
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn copies_of_reserved_texts_are_not_trained_on() {
+    let corpus = corpus_with_copies(&[9; 30]);
+    let partition = partition(&corpus, &SPLIT, Seed(5)).unwrap();
+    let mut n_kept_out = 0;
+    for (user, roles) in partition.roles.rows().enumerate() {
+        let examples = corpus.examples(UserIdx(user as u32)).unwrap();
+        let with = |wanted: &dyn Fn(Role) -> bool| -> Vec<&str> {
+            let rows = roles.iter().zip(&examples).filter(|(role, _)| role.is_some_and(wanted));
+            rows.map(|(_, example)| example.text.as_str()).collect()
+        };
+        let (train, reserved) = (with(&|role| role == Role::Train), with(&|role| role != Role::Train));
+        assert!(train.iter().all(|text| !reserved.contains(text)));
+        let is_trained = partition.membership[user] != Membership::HeldOut;
+        n_kept_out += if is_trained { roles.iter().filter(|role| role.is_none()).count() } else { 0 };
+    }
+    assert!(n_kept_out > 0, "the corpus has copies");
 }
 
 #[test]
@@ -134,7 +164,7 @@ fn another_corpus_is_refused() {
 
 #[test]
 fn train_set_labels_what_the_selection_iterates() {
-    let corpus = corpus(&[9; 12]);
+    let corpus = corpus_with_copies(&[9; 12]);
     let partition = partition(&corpus, &SPLIT, Seed(3)).unwrap();
     let mut selection = Selection::new(&corpus, &partition, Membership::HeldIn, Role::Train).unwrap();
     let train = train_set(&corpus, &partition, Membership::HeldIn).unwrap();

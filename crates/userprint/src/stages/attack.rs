@@ -1,7 +1,6 @@
 //! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, ensure};
 use userprint_attack::validity::{self, BlindCheck};
@@ -10,20 +9,16 @@ use userprint_attack::{
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_data::BlindClassifier;
-use userprint_model::backend::KernelBackend;
-use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{checkpoint, n_parameters};
 use userprint_score::ScoreTable;
 use userprint_score::store::{self, StatisticsTable};
 
-use super::pretrain::{TrainingRecord, n_examples, reference_folder};
+use super::pretrain::{TrainingRecord, n_examples, read_summary};
 use super::score::{AttackExample, attack_examples};
 use super::{StageOutput, prepare, score, train};
-use crate::backend::with_backend;
-use crate::experiment::{Experiment, ReferenceChoice};
+use crate::experiment::Experiment;
 use crate::pipeline::Pipeline;
 use crate::results::{
-    AttackRow, BootstrapSummary, CurvePoint, ExampleCounts, ModelSummary, Results, UserCounts, ValidationLoss,
+    AttackRow, BootstrapSummary, CurvePoint, ExampleCounts, Results, UserCounts, ValidationLoss,
 };
 
 /// File of the users' statistics in the run folder.
@@ -186,7 +181,7 @@ fn results(
         attacks: grid.iter().map(row).collect(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
-        model: model_summary(pipeline)?,
+        model: read_summary(pipeline)?,
     })
 }
 
@@ -251,27 +246,4 @@ fn example_counts(pipeline: &Pipeline, scored: &ScoredExamples) -> anyhow::Resul
         attack_held_out: n(Membership::HeldOut, Role::Attack),
         scored_tokens: scored.target().n_tokens.iter().map(|&n| u64::from(n)).sum(),
     })
-}
-
-fn model_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
-    let reference = match &pipeline.experiment.reference {
-        ReferenceChoice::Checkpoint(folder) => {
-            format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
-        }
-        ReferenceChoice::Pretrain(_) => "pre-trained on the public users".to_owned(),
-    };
-    let (n_parameters, config) =
-        with_backend!(pipeline.experiment.raw.backend, B => measure::<B>(&reference_folder(pipeline)))?;
-    Ok(ModelSummary {
-        family: config.model_type,
-        n_parameters,
-        vocab_size: config.vocab_size as u64,
-        context: config.max_position_embeddings as u64,
-        reference,
-    })
-}
-
-fn measure<B: KernelBackend>(folder: &Path) -> anyhow::Result<(u64, GptNeoConfig)> {
-    let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
-    Ok((n_parameters(&lm.module), config))
 }

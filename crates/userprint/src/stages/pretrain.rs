@@ -16,10 +16,14 @@ use crate::backend::with_backend;
 use crate::experiment::ReferenceChoice;
 use crate::pipeline::Pipeline;
 use crate::progress::TrainingBar;
+use crate::results::ModelSummary;
 use crate::run_folder::write_file;
 
 /// Folder of the reference in the run folder.
 const REFERENCE: &str = "checkpoints/reference";
+
+/// What the report says of the models, in the run folder.
+const SUMMARY: &str = "reference.json";
 
 /// Files that a trained checkpoint leaves.
 pub(crate) const FILES: [&str; 5] =
@@ -32,9 +36,11 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let choice = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => {
-            let (lm, _) = checkpoint::load::<B>(folder, &Default::default())?;
+            let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
+            checkpoint::load_tokenizer(folder, &config)?;
             let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
-            return Ok(StageOutput::new(&[], note));
+            write_summary(pipeline, &lm, &config)?;
+            return Ok(StageOutput::new(&[SUMMARY], note));
         }
         ReferenceChoice::Pretrain(choice) => choice,
     };
@@ -65,11 +71,40 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         hash,
     };
     let note = job.run(&lm, &examples, &validation)?;
-    let files = FILES.map(|name| format!("{REFERENCE}/{name}"));
-    Ok(StageOutput {
-        files: files.to_vec(),
-        note: format!("{} parameters, {note}", n_parameters(&lm.module)),
-    })
+    write_summary(pipeline, &lm, config)?;
+    let mut files = FILES.map(|name| format!("{REFERENCE}/{name}")).to_vec();
+    files.push(SUMMARY.to_owned());
+    Ok(StageOutput { files, note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
+}
+
+/// What the report says of the models: written here, so that an attack needs no model.
+fn write_summary<B: KernelBackend>(
+    pipeline: &Pipeline,
+    lm: &CausalLm<B>,
+    config: &GptNeoConfig,
+) -> anyhow::Result<()> {
+    let reference = match &pipeline.experiment.reference {
+        ReferenceChoice::Checkpoint(folder) => {
+            format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
+        }
+        ReferenceChoice::Pretrain(_) => "pre-trained on the public users".to_owned(),
+    };
+    let summary = ModelSummary {
+        family: config.model_type.clone(),
+        n_parameters: n_parameters(&lm.module),
+        vocab_size: config.vocab_size as u64,
+        context: config.max_position_embeddings as u64,
+        reference,
+    };
+    pipeline.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())
+}
+
+/// What [`write_summary`] left.
+pub(crate) fn read_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> {
+    let path = pipeline.folder.file(SUMMARY);
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}: not a summary of the models", path.display()))
 }
 
 /// The folder that the reference is in.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use userprint_core::{ExampleId, ExampleSource, Membership, Role, TextScores, UserId, UserIdx};
 use userprint_data::Selection;
 use userprint_model::backend::KernelBackend;
-use userprint_model::{HfTokenizer, LocalScorer, ScoringOptions, checkpoint};
+use userprint_model::{LocalScorer, ScoringOptions, checkpoint};
 use userprint_score::{ScoreTable, Scorer, store, zlib_bytes};
 
 use super::pretrain::reference_folder;
@@ -75,7 +75,7 @@ fn score_model<B: KernelBackend>(
 ) -> anyhow::Result<f64> {
     let choice = pipeline.experiment.score;
     let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
-    let tokenizer = HfTokenizer::load(&folder.join("tokenizer.json"))?;
+    let tokenizer = checkpoint::load_tokenizer(folder, &config)?;
     let bos_token = tokenizer.bos_token(choice.bos, config.bos_token_id)?;
     let options =
         ScoringOptions { bos_token, max_tokens: choice.max_tokens, batch_tokens: choice.batch_tokens };

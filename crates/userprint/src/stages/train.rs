@@ -3,7 +3,7 @@
 use userprint_core::{Fingerprint, Membership, Role};
 use userprint_data::{Selection, train_set};
 use userprint_model::backend::KernelBackend;
-use userprint_model::{HfTokenizer, checkpoint};
+use userprint_model::checkpoint;
 use userprint_train::Validation;
 
 use super::pretrain::{FILES, TrainingJob, reference_folder, some_texts};
@@ -36,7 +36,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     };
     let reference = reference_folder(pipeline);
     let (lm, config) = checkpoint::load::<B>(&reference, &Default::default())?;
-    let tokenizer = HfTokenizer::load(&reference.join("tokenizer.json"))?;
+    let tokenizer = checkpoint::load_tokenizer(&reference, &config)?;
     let job = TrainingJob {
         stage: "train",
         folder: pipeline.folder.file(TARGET),
