@@ -110,8 +110,8 @@ impl RunArgs {
         raw.seed = self.seed.unwrap_or(raw.seed);
         raw.name = self.name.unwrap_or(raw.name);
         raw.backend = self.backend.unwrap_or(raw.backend);
-        if let Some(path) = self.corpus_path {
-            raw.corpus.path = Some(std::path::absolute(path)?);
+        if self.corpus_path.is_some() {
+            raw.corpus.path = self.corpus_path;
         }
         let experiment = raw.check()?;
         let folder = self.runs.join(format!("{}-seed{}", experiment.raw.name, experiment.raw.seed));

@@ -161,7 +161,16 @@ impl RawExperiment {
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
-            *relative = std::path::absolute(folder.join(&*relative))?;
+            *relative = folder.join(&*relative);
+        }
+        Ok(raw)
+    }
+
+    /// The same with absolute paths, so that it can be run from anywhere.
+    pub(crate) fn resolved(&self) -> anyhow::Result<Self> {
+        let mut raw = self.clone();
+        for path in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
+            *path = std::path::absolute(&*path)?;
         }
         Ok(raw)
     }

@@ -52,7 +52,7 @@ impl Pipeline {
     /// Opens the run folder and writes the resolved experiment file into it.
     pub(crate) fn open(experiment: Experiment, path: &Path) -> anyhow::Result<Self> {
         let mut folder = RunFolder::open(path)?;
-        folder.write("experiment.toml", toml::to_string(&experiment.raw)?.as_bytes())?;
+        folder.write("experiment.toml", toml::to_string(&experiment.raw.resolved()?)?.as_bytes())?;
         folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();
         folder.manifest.backend = experiment.raw.backend.name().to_owned();
         folder.manifest.machine = machine();

@@ -54,10 +54,11 @@ fn a_run_without_results_is_named() {
 #[test]
 fn different_statistics_are_not_pooled() {
     let folder = two_seeds();
-    let results = String::from_utf8(folder.read("runs/tiny-seed2/results.json")).unwrap();
-    let results = results.replacen("\"aggregate\": \"mean\"", "\"aggregate\": \"max\"", 1);
-    folder.write("runs/tiny-seed2/results.json", results);
+    let experiment = String::from_utf8(folder.read("runs/tiny-seed2/experiment.toml")).unwrap();
+    assert!(experiment.contains("aggregate = \"mean\""), "{experiment}");
+    let experiment = experiment.replacen("aggregate = \"mean\"", "aggregate = \"max\"", 1);
+    folder.write("runs/tiny-seed2/experiment.toml", experiment);
     let said = folder.userprint(&POOL);
     said.assert_refused();
-    assert!(said.stderr.contains("different headline statistics"), "{}", said.stderr);
+    assert!(said.stderr.contains("differ in more than the seed"), "{}", said.stderr);
 }
