@@ -9,9 +9,10 @@ use burn::backend::Autodiff;
 use clap::Parser;
 use rand::RngExt;
 use userprint_core::Seed;
+use userprint_model::Batch;
 use userprint_model::backend::Cpu;
 use userprint_model::checkpoint;
-use userprint_train::{Batch, Optimizer, gradients};
+use userprint_train::{Optimizer, gradients};
 
 /// Time training steps on random tokens.
 #[derive(Debug, Parser)]

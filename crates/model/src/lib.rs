@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backend;
+mod batch;
 pub mod checkpoint;
 mod decoder;
 mod error;
@@ -9,6 +10,7 @@ mod local_scorer;
 mod params;
 mod tokenizer;
 
+pub use batch::Batch;
 pub use decoder::{CausalLm, Decoder, DecoderConfig};
 pub use error::ModelError;
 pub use local_scorer::{LocalScorer, ScoringOptions};

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize};
 use userprint_kernels::{KernelBackend, head};
 use userprint_score::{ScoreError, Scorer, ScorerId};
 
-use crate::CausalLm;
+use crate::{Batch, CausalLm};
 
 /// How a [`LocalScorer`] reads texts, and how it batches them; batching changes scores by rounding alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,24 +96,13 @@ impl<B: KernelBackend> LocalScorer<B> {
 
     /// Scores of one batch, rows in its order. Padding stands at the end, where causal attention does not see it.
     fn score_batch(&self, inputs: &[&[u32]], detail: Detail) -> Vec<Vec<TokenScore>> {
-        let t = inputs.iter().map(|input| input.len() - 1).max().unwrap_or(0);
-        let b = inputs.len();
-        let mut ids = vec![0i64; b * t];
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (row, input) in inputs.iter().enumerate() {
-            for (position, pair) in input.windows(2).enumerate() {
-                ids[row * t + position] = i64::from(pair[0]);
-                places.push((row * t + position) as i64);
-                targets.push(i64::from(pair[1]));
-            }
-        }
-        let ints = |values: Vec<i64>| {
-            let n = values.len();
-            Tensor::<B, 1, Int>::from_data(TensorData::new(values, [n]), &self.device)
+        let batch = Batch::new(inputs, &self.device);
+        let hidden = self.lm.hidden(batch.ids);
+        let hidden = match batch.places {
+            Some(places) => hidden.select(0, places),
+            None => hidden,
         };
-        let hidden = self.lm.hidden(ints(ids).reshape([b, t]));
-        let hidden = if places.len() < b * t { hidden.select(0, ints(places)) } else { hidden };
-        let flat = self.token_scores(&hidden, targets, detail);
+        let flat = self.token_scores(&hidden, &batch.targets, detail);
         let mut rest = flat.as_slice();
         let rows = inputs.iter().map(|input| {
             let (row, tail) = rest.split_at(input.len() - 1);
@@ -123,16 +112,21 @@ impl<B: KernelBackend> LocalScorer<B> {
         rows.collect()
     }
 
-    fn token_scores(&self, hidden: &Tensor<B, 2>, targets: Vec<i64>, detail: Detail) -> Vec<TokenScore> {
-        let n = targets.len();
-        let target = Tensor::<B, 1, Int>::from_data(TensorData::new(targets.clone(), [n]), &self.device);
+    fn token_scores(
+        &self,
+        hidden: &Tensor<B, 2>,
+        targets: &Tensor<B, 1, Int>,
+        detail: Detail,
+    ) -> Vec<TokenScore> {
         if detail < Detail::Moments {
-            let log_probs = floats(head::token_log_probs(hidden, &self.lm.head(), &target));
+            let log_probs = floats(head::token_log_probs(hidden, &self.lm.head(), targets));
             return log_probs.map(|log_prob| TokenScore { log_prob, ..TokenScore::default() }).collect();
         }
-        let moments = head::token_moments(hidden, &self.lm.head(), &target);
+        let moments = head::token_moments(hidden, &self.lm.head(), targets);
         let argmax = moments.argmax.into_data();
-        let is_argmax = argmax.iter::<i64>().zip(targets).map(|(argmax, target)| argmax == target);
+        let targets = targets.to_data();
+        let is_argmax =
+            argmax.iter::<i64>().zip(targets.iter::<i64>()).map(|(argmax, target)| argmax == target);
         floats(moments.log_prob)
             .zip(floats(moments.mean).zip(floats(moments.std_dev)))
             .zip(is_argmax)

@@ -6,10 +6,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor};
 use userprint_kernels::head;
-use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
-
-use crate::Batch;
+use userprint_model::{Batch, CausalLm};
 
 /// A backend that records gradients and has the kernels, and whose inner backend has them too.
 pub trait TrainBackend: AutodiffBackend<InnerBackend: KernelBackend> + KernelBackend {}

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod batch;
 mod checkpoints;
 mod error;
 mod gradients;
@@ -11,7 +10,6 @@ mod sequences;
 mod settings;
 mod trainer;
 
-pub use batch::Batch;
 pub use checkpoints::Checkpoints;
 pub use error::TrainError;
 pub use gradients::{Gradients, TrainBackend, gradients};

@@ -7,13 +7,13 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use userprint_core::{Detail, ExampleSource, Ragged, Seed, Tokenize, UserIdx};
 use userprint_model::backend::KernelBackend;
-use userprint_model::{CausalLm, Decoder, LocalScorer, Params, ScoringOptions};
+use userprint_model::{Batch, CausalLm, Decoder, LocalScorer, Params, ScoringOptions};
 use userprint_score::{ScoreError, Scorer};
 
 use crate::checkpoints::Progress;
 use crate::{
-    Batch, Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainBackend,
-    TrainError, TrainSettings, gradients, learning_rate,
+    Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainBackend, TrainError,
+    TrainSettings, gradients, learning_rate,
 };
 
 /// Texts whose loss is measured along training.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use burn::backend::Autodiff;
 use serde::Deserialize;
+use userprint_model::Batch;
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, checkpoint, gpt_neo};
-use userprint_train::{Batch, Optimizer, gradients};
+use userprint_train::{Optimizer, gradients};
 
 type Backend = Autodiff<Cpu>;
 

@@ -8,9 +8,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
+use userprint_model::Batch;
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, checkpoint};
-use userprint_train::{Batch, Gradients, gradients};
+use userprint_train::{Gradients, gradients};
 
 type Backend = Autodiff<Cpu>;
 

@@ -47,8 +47,7 @@ pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
     let results =
         args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
     same_experiment(&args.folders)?;
-    let strata = strata(&args.folders)?;
-    let (strata, n_users) = (strata.0, strata.1);
+    let (strata, n_users) = strata(&args.folders)?;
     let interval = pooled_interval(&strata, args.resamples, 0.05, Seed(0).named("pool").0)?;
     let pooled = Pooled {
         schema: 1,

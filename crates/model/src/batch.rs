@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-/// Sequences of one step as tensors; padding stands at the end of rows and is never predicted.
+/// Sequences of one forward pass as tensors, for scoring and for training; padding stands at the end of rows and is never predicted.
 #[derive(Clone, Debug)]
 pub struct Batch<B: Backend> {
     /// Inputs, `[b, t]`.
