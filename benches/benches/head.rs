@@ -4,12 +4,12 @@ use burn::backend::Flex;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Distribution, Int, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use userprint_kernels::head;
+use userprint_kernels::head::{self, Head};
 
 /// Hidden states, head and targets of one batch.
 struct Input {
     hidden: Tensor<Flex, 2>,
-    weight: Tensor<Flex, 2>,
+    head: Head<Flex>,
     targets: Tensor<Flex, 1, Int>,
 }
 
@@ -19,17 +19,20 @@ impl Input {
         let targets: Vec<i64> = (0..n).map(|i| (i * 7919 % v) as i64).collect();
         Self {
             hidden: Tensor::random([n, d], Distribution::Normal(0.0, 1.0), &device),
-            weight: Tensor::random([v, d], Distribution::Normal(0.0, 0.1), &device),
+            head: Head {
+                weight: Tensor::random([v, d], Distribution::Normal(0.0, 0.1), &device),
+                soft_cap: None,
+            },
             targets: Tensor::from_data(burn::tensor::TensorData::new(targets, [n]), &device),
         }
     }
 
     fn in_tiles(&self) -> Tensor<Flex, 1> {
-        head::token_log_probs(&self.hidden, &self.weight, &self.targets)
+        head::token_log_probs(&self.hidden, &self.head, &self.targets)
     }
 
     fn whole(&self) -> Tensor<Flex, 1> {
-        let log_p = log_softmax(self.hidden.clone().matmul(self.weight.clone().transpose()), 1);
+        let log_p = log_softmax(self.hidden.clone().matmul(self.head.weight.clone().transpose()), 1);
         log_p.gather(1, self.targets.clone().unsqueeze_dim(1)).squeeze_dim(1)
     }
 

@@ -14,8 +14,7 @@ use userprint_data::{
 };
 use userprint_mitigate::{StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
-use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ScoringOptions, checkpoint};
+use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, checkpoint, gpt_neo};
 use userprint_score::Scorer;
 use userprint_train::{
     Checkpoints, Packing, StepReport, TrainData, TrainSettings, Validation, tokenize, train,
@@ -30,7 +29,7 @@ struct World {
     corpus: InMemoryCorpus,
     partition: Partition,
     tokenizer: HfTokenizer,
-    config: GptNeoConfig,
+    config: ModelConfig,
     folder: TempDir,
 }
 
@@ -65,7 +64,8 @@ impl World {
         let public: Vec<&str> = public.iter().map(String::as_str).collect();
         let tokenizer = HfTokenizer::train(&public, 400).expect("room for all bytes");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { corpus, partition, tokenizer, config: GptNeoConfig::small(400, CONTEXT, 32, 2, 2), folder }
+        let config = gpt_neo::small(400, CONTEXT, 32, 2, 2).expect("sizes that fit together");
+        Self { corpus, partition, tokenizer, config, folder }
     }
 
     fn select(&self, membership: Membership, role: Role) -> Selection<'_> {
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn fresh(&self) -> CausalLm<Cpu> {
-        CausalLm::init(self.config.decoder().expect("a shape that fits"), Seed(4), &Default::default())
+        CausalLm::init(self.config.decoder.clone(), Seed(4), &Default::default())
     }
 
     /// Trains on the users of a membership; the answer is the kept checkpoint, read back from the disk.

@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let (lm, _) = checkpoint::load::<Cpu>(&args.checkpoint, &Default::default())?;
     let tokenizer = HfTokenizer::load(&args.checkpoint.join("tokenizer.json"))?;
     let options =
-        ScoringOptions { bos_token: None, max_tokens: args.max_tokens, batch_tokens: args.batch_tokens };
+        ScoringOptions { max_tokens: args.max_tokens, batch_tokens: args.batch_tokens, ..Default::default() };
     let scorer = LocalScorer::new("bench", lm, Arc::new(tokenizer), options);
     let mut texts = Vec::new();
     for user in 0..corpus.users().len() {

@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (mut lm, config) = checkpoint::load::<Autodiff<Cpu>>(&args.checkpoint, &Default::default())?;
     let mut rng = Seed(0).named("tokens").rng();
-    let draw = |_| (0..=args.block).map(|_| rng.random_range(0..config.vocab_size as u32)).collect();
+    let draw = |_| (0..=args.block).map(|_| rng.random_range(0..config.decoder.vocab_size as u32)).collect();
     let sequences: Vec<Vec<u32>> = (0..args.batch).map(draw).collect();
     let batch = Batch::new(&sequences, &Default::default());
     let mut optimizer = Optimizer::default();

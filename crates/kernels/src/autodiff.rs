@@ -9,6 +9,7 @@ use burn::tensor::ops::FloatTensor;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
+use crate::norm::Centring;
 
 #[derive(Debug)]
 struct Gelu;
@@ -36,11 +37,24 @@ impl<B: KernelBackend> Backward<B, 1> for Softmax {
 struct Normalise;
 
 impl<B: KernelBackend> Backward<B, 1> for Normalise {
-    type State = (FloatTensor<B>, FloatTensor<B>);
+    type State = (FloatTensor<B>, FloatTensor<B>, Centring);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (y, inverse) = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::normalise_backward(y, inverse, dy));
+        let (y, inverse, centring) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::normalise_backward(y, inverse, dy, centring));
+    }
+}
+
+#[derive(Debug)]
+struct Rotate;
+
+impl<B: KernelBackend> Backward<B, 1> for Rotate {
+    type State = (FloatTensor<B>, FloatTensor<B>, usize);
+
+    /// The gradient turns back.
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (cos, sin, heads) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::rotate(dy, cos, B::float_neg(sin), heads));
     }
 }
 
@@ -61,14 +75,34 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         }
     }
 
-    /// The inverse deviations carry no gradient.
-    fn normalise(x: FloatTensor<Self>, epsilon: f64) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    /// The inverse roots carry no gradient.
+    fn normalise(
+        x: FloatTensor<Self>,
+        centring: Centring,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let ops = Backward::<B, 1>::prepare::<C>(Normalise, [x.node.clone()]).compute_bound().stateful();
-        let (y, inverse) = B::normalise(x.primitive, epsilon);
+        let (y, inverse) = B::normalise(x.primitive, centring, epsilon);
         let out = match ops {
-            OpsKind::Tracked(ops) => ops.finish((y.clone(), inverse.clone()), y),
+            OpsKind::Tracked(ops) => ops.finish((y.clone(), inverse.clone(), centring), y),
             OpsKind::UnTracked(ops) => ops.finish(y),
         };
         (out, <Self as burn::tensor::backend::AutodiffBackend>::from_inner(inverse))
+    }
+
+    /// Cosines and sines carry no gradient.
+    fn rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let ops = Backward::<B, 1>::prepare::<C>(Rotate, [x.node.clone()]).compute_bound().stateful();
+        let (cos, sin) = (cos.primitive, sin.primitive);
+        let y = B::rotate(x.primitive, cos.clone(), sin.clone(), heads);
+        match ops {
+            OpsKind::Tracked(ops) => ops.finish((cos, sin, heads), y),
+            OpsKind::UnTracked(ops) => ops.finish(y),
+        }
     }
 }

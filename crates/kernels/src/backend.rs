@@ -6,6 +6,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use crate::attention::Mask;
+use crate::norm::Centring;
 
 /// A backend with this crate's operations: by default in tensor operations, on the processor in fused loops.
 ///
@@ -49,27 +50,62 @@ pub trait KernelBackend: Backend {
         unwrap(p * (dp - along))
     }
 
-    /// Each row less its mean, over its deviation; also the inverse deviations, `[rows, 1]`.
-    fn normalise(x: FloatTensor<Self>, epsilon: f64) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    /// Each row, less its mean where it is centred, over its root mean square; also the inverse roots, `[rows, 1]`.
+    fn normalise(
+        x: FloatTensor<Self>,
+        centring: Centring,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let x = wrap::<Self>(x);
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = (centred.clone() * centred.clone()).mean_dim(1);
-        let inverse = variance.add_scalar(epsilon).sqrt().recip();
-        (unwrap(centred * inverse.clone()), unwrap(inverse))
+        let x = match centring {
+            Centring::Mean => x.clone() - x.mean_dim(1),
+            Centring::None => x,
+        };
+        let square = (x.clone() * x.clone()).mean_dim(1);
+        let inverse = square.add_scalar(epsilon).sqrt().recip();
+        (unwrap(x * inverse.clone()), unwrap(inverse))
     }
 
     /// Gradient by the input of [`KernelBackend::normalise`], from its outputs.
     ///
-    /// `dx = inverse (dy − mean(dy) − y mean(dy y))`.
+    /// `dx = inverse (dy − mean(dy) − y mean(dy y))`, without `mean(dy)` where rows are not centred.
     fn normalise_backward(
         y: FloatTensor<Self>,
         inverse: FloatTensor<Self>,
         dy: FloatTensor<Self>,
+        centring: Centring,
     ) -> FloatTensor<Self> {
         let (y, inverse, dy) = (wrap::<Self>(y), wrap::<Self>(inverse), wrap::<Self>(dy));
         let along = (dy.clone() * y.clone()).mean_dim(1);
-        let level = dy.clone().mean_dim(1);
-        unwrap((dy - level - y * along) * inverse)
+        let dy = match centring {
+            Centring::Mean => dy.clone() - dy.mean_dim(1),
+            Centring::None => dy,
+        };
+        unwrap((dy - y * along) * inverse)
+    }
+
+    /// Rotates the first `2 half` numbers of each row, pairs `(i, i + half)`, by angles given as cosines and sines.
+    ///
+    /// `cos` and `sin` are `[n, half]`; row `r` turns by their row `(r / heads) mod n`.
+    fn rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let (x, cos, sin) = (wrap::<Self>(x), wrap::<Self>(cos), wrap::<Self>(sin));
+        let [rows, width] = x.dims();
+        let [n, half] = cos.dims();
+        let x = x.reshape([rows / (n * heads), n, heads, width]);
+        let (cos, sin) = (cos.reshape([1, n, 1, half]), sin.reshape([1, n, 1, half]));
+        let part = |range: std::ops::Range<usize>| x.clone().slice_dim(3, range);
+        let (first, second) = (part(0..half), part(half..2 * half));
+        let mut parts =
+            vec![first.clone() * cos.clone() - second.clone() * sin.clone(), second * cos + first * sin];
+        if 2 * half < width {
+            parts.push(part(2 * half..width));
+        }
+        unwrap(Tensor::cat(parts, 3).reshape([rows, width]))
     }
 
     /// `log softmax` of each row at its target, `[rows, 1]`; `targets` is `[rows, 1]`.

@@ -3,25 +3,48 @@
 use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::KernelBackend;
+use crate::attention::soft_capped;
 use crate::backend::{log_sum_exp, unwrap, wrap};
 
 /// Logits held at once, in numbers: 32 MiB in f32.
 const TILE_LOGITS: usize = 1 << 23;
+
+/// What turns hidden states into logits.
+#[derive(Clone, Debug)]
+pub struct Head<B: Backend> {
+    /// `[v, d]`.
+    pub weight: Tensor<B, 2>,
+    /// Logits become `c tanh(logits / c)` where there is a cap `c`.
+    pub soft_cap: Option<f64>,
+}
+
+impl<B: Backend> Head<B> {
+    /// `[n, d]` to `[n, v]`.
+    fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        soft_capped(hidden.matmul(self.weight.clone().transpose()), self.soft_cap)
+    }
+
+    /// Row ranges whose logits fit in a tile.
+    fn tiles(&self, hidden: &Tensor<B, 2>) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
+        let n = hidden.dims()[0];
+        let rows = (TILE_LOGITS / self.weight.dims()[0]).max(1);
+        (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
+    }
+}
 
 /// `log p` of each target under `softmax(hidden weightᵀ)`, nats.
 ///
 /// Only a tile of rows of the `[n, v]` logits exists at a time.
 ///
 /// # Shapes
-/// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` `[n]`, the result `[n]`.
+/// `hidden` is `[n, d]`, `targets` and the result `[n]`.
 pub fn token_log_probs<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
-    weight: &Tensor<B, 2>,
+    head: &Head<B>,
     targets: &Tensor<B, 1, Int>,
 ) -> Tensor<B, 1> {
-    let tiles = tiles(hidden, weight);
-    let log_probs = tiles.map(|rows| {
-        let logits = hidden.clone().slice([rows.clone()]).matmul(weight.clone().transpose());
+    let log_probs = head.tiles(hidden).map(|rows| {
+        let logits = head.logits(hidden.clone().slice([rows.clone()]));
         let targets = targets.clone().slice([rows]).unsqueeze_dim::<2>(1);
         wrap::<B>(B::log_prob(unwrap(logits), targets.into_primitive())).squeeze_dim(1)
     });
@@ -47,12 +70,12 @@ pub struct TokenMoments<B: Backend> {
 /// The moments are those of Min-K%++, arXiv:2404.02936v4, eq. 3.
 pub fn token_moments<B: Backend>(
     hidden: &Tensor<B, 2>,
-    weight: &Tensor<B, 2>,
+    head: &Head<B>,
     targets: &Tensor<B, 1, Int>,
 ) -> TokenMoments<B> {
     let (mut log_prob, mut mean, mut std_dev, mut argmax) = (vec![], vec![], vec![], vec![]);
-    for rows in tiles(hidden, weight) {
-        let logits = hidden.clone().slice([rows.clone()]).matmul(weight.clone().transpose());
+    for rows in head.tiles(hidden) {
+        let logits = head.logits(hidden.clone().slice([rows.clone()]));
         let log_p = logits.clone() - log_sum_exp(logits);
         let p = log_p.clone().exp();
         let tile_mean = (p.clone() * log_p.clone()).sum_dim(1);
@@ -78,55 +101,53 @@ pub struct HeadLoss<B: Backend> {
     pub loss: Tensor<B, 1>,
     /// Its gradient by the hidden states, `[n, d]`.
     pub d_hidden: Tensor<B, 2>,
-    /// Its gradient by the head's weight, `[v, d]`.
-    pub d_weight: Tensor<B, 2>,
+    /// Its gradient by the head's weight, `[v, d]`; none where it was not asked for.
+    pub d_weight: Option<Tensor<B, 2>>,
 }
 
 /// `−Σ_i weights_i log p_i` with its gradients, in tiles and without autodiff.
 ///
-/// With `p = softmax(hidden weightᵀ)`, the logits' gradient is `weights_i (p − onehot(target_i))`;
+/// With `p = softmax(logits)`, the logits' gradient is `weights_i (p − onehot(target_i))`;
 /// the others follow from it by the chain rule, tile by tile.
+/// A frozen head needs no gradient by its weight: a third of the work less.
 ///
 /// # Shapes
-/// `hidden` is `[n, d]`, `weight` `[v, d]`, `targets` and `weights` `[n]`.
+/// `hidden` is `[n, d]`, `targets` and `weights` `[n]`.
 pub fn head_loss<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
-    weight: &Tensor<B, 2>,
+    head: &Head<B>,
     targets: &Tensor<B, 1, Int>,
     weights: &Tensor<B, 1>,
+    frozen: bool,
 ) -> HeadLoss<B> {
-    let device = hidden.device();
-    let mut loss = Tensor::zeros([1], &device);
+    let mut loss = Tensor::zeros([1], &hidden.device());
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor<B, 2>> = None;
-    for rows in tiles(hidden, weight) {
+    for rows in head.tiles(hidden) {
         let n = rows.len();
         let tile = hidden.clone().slice([rows.clone()]);
         let target: Tensor<B, 2, Int> = targets.clone().slice([rows.clone()]).reshape([n, 1]);
         let weights: Tensor<B, 2> = weights.clone().slice([rows]).reshape([n, 1]);
-        let logits = tile.clone().matmul(weight.clone().transpose());
+        let logits = head.logits(tile.clone());
+        let slope =
+            head.soft_cap.map(|cap| logits.clone().div_scalar(cap).powi_scalar(2).neg().add_scalar(1.0));
         let (losses, d_logits) = B::cross_entropy(unwrap(logits), target.into_primitive(), unwrap(weights));
         loss = loss + wrap::<B>(losses).sum();
-        let d_logits = wrap::<B>(d_logits);
-        d_hidden.push(d_logits.clone().matmul(weight.clone()));
-        let tile_d_weight = d_logits.transpose().matmul(tile);
-        d_weight = Some(match d_weight {
-            Some(sum) => sum + tile_d_weight,
-            None => tile_d_weight,
-        });
+        // tanh′ = 1 − tanh².
+        let d_logits = match slope {
+            Some(slope) => wrap::<B>(d_logits) * slope,
+            None => wrap::<B>(d_logits),
+        };
+        d_hidden.push(d_logits.clone().matmul(head.weight.clone()));
+        if !frozen {
+            let tile_d_weight = d_logits.transpose().matmul(tile);
+            d_weight = Some(match d_weight {
+                Some(sum) => sum + tile_d_weight,
+                None => tile_d_weight,
+            });
+        }
     }
-    let d_weight = d_weight.unwrap_or_else(|| weight.zeros_like());
     HeadLoss { loss, d_hidden: Tensor::cat(d_hidden, 0), d_weight }
-}
-
-/// Row ranges whose logits fit in a tile.
-fn tiles<B: Backend>(
-    hidden: &Tensor<B, 2>,
-    weight: &Tensor<B, 2>,
-) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
-    let n = hidden.dims()[0];
-    let rows = (TILE_LOGITS / weight.dims()[0]).max(1);
-    (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
 }
 
 #[cfg(test)]
@@ -138,7 +159,7 @@ mod tests {
 
     struct Case {
         hidden: Tensor<Flex, 2>,
-        weight: Tensor<Flex, 2>,
+        head: Head<Flex>,
         targets: Tensor<Flex, 1, Int>,
     }
 
@@ -147,7 +168,10 @@ mod tests {
         let targets: Vec<i32> = (0..n).map(|i| ((i * 7919) % v) as i32).collect();
         Case {
             hidden: Tensor::random([n, d], Distribution::Normal(0.0, 2.0), &device),
-            weight: Tensor::random([v, d], Distribution::Normal(0.0, 1.0), &device),
+            head: Head {
+                weight: Tensor::random([v, d], Distribution::Normal(0.0, 1.0), &device),
+                soft_cap: None,
+            },
             targets: Tensor::from_ints(targets.as_slice(), &device),
         }
     }
@@ -171,40 +195,55 @@ mod tests {
     #[test]
     fn log_probs_agree_with_plain_across_tiles() {
         let case = case(300, 8, 50_257); // two tiles
-        let fast = f64s(&token_log_probs(&case.hidden, &case.weight, &case.targets));
-        let slow = plain::token_log_probs(&f64s(&case.hidden), &f64s(&case.weight), &targets(&case), 8);
+        let fast = f64s(&token_log_probs(&case.hidden, &case.head, &case.targets));
+        let slow = plain::token_log_probs(&f64s(&case.hidden), &f64s(&case.head.weight), &targets(&case), 8);
         assert_close(&fast, &slow, 1e-5);
     }
 
     #[test]
     fn moments_agree_with_plain() {
         let case = case(40, 8, 97);
-        let fast = token_moments(&case.hidden, &case.weight, &case.targets);
-        let slow = plain::moments(&f64s(&case.hidden), &f64s(&case.weight), 8);
+        let fast = token_moments(&case.hidden, &case.head, &case.targets);
+        let slow = plain::moments(&f64s(&case.hidden), &f64s(&case.head.weight), 8);
         assert_close(&f64s(&fast.mean), &slow.iter().map(|m| m.0).collect::<Vec<_>>(), 1e-5);
         assert_close(&f64s(&fast.std_dev), &slow.iter().map(|m| m.1).collect::<Vec<_>>(), 1e-4);
         let argmax: Vec<usize> = fast.argmax.to_data().iter::<i64>().map(|a| a as usize).collect();
         assert_eq!(argmax, slow.iter().map(|m| m.2).collect::<Vec<_>>());
-        let log_prob = token_log_probs(&case.hidden, &case.weight, &case.targets);
+        let log_prob = token_log_probs(&case.hidden, &case.head, &case.targets);
         assert_close(&f64s(&fast.log_prob), &f64s(&log_prob), 1e-5);
     }
 
-    #[test]
-    fn gradients_agree_with_autodiff() {
-        let case = case(300, 8, 30_011); // two tiles
+    #[track_caller]
+    fn check_gradients(soft_cap: Option<f64>) {
+        let mut case = case(300, 8, 30_011); // two tiles
+        case.head.soft_cap = soft_cap;
         let weights = Tensor::<Flex, 1>::random([300], Distribution::Uniform(0.0, 1.0), &Default::default());
-        let fast = head_loss(&case.hidden, &case.weight, &case.targets, &weights);
+        let fast = head_loss(&case.hidden, &case.head, &case.targets, &weights, false);
 
         let hidden = Tensor::<Autodiff<Flex>, 2>::from_inner(case.hidden.clone()).require_grad();
-        let weight = Tensor::<Autodiff<Flex>, 2>::from_inner(case.weight.clone()).require_grad();
+        let weight = Tensor::<Autodiff<Flex>, 2>::from_inner(case.head.weight.clone()).require_grad();
         let targets = Tensor::<Autodiff<Flex>, 1, Int>::from_inner(case.targets.clone()).unsqueeze_dim(1);
-        let log_p =
-            burn::tensor::activation::log_softmax(hidden.clone().matmul(weight.clone().transpose()), 1);
-        let loss = (log_p.gather(1, targets).squeeze_dim(1) * Tensor::from_inner(weights)).sum().neg();
+        let head = Head { weight: weight.clone(), soft_cap };
+        let log_p = burn::tensor::activation::log_softmax(head.logits(hidden.clone()), 1);
+        let loss =
+            (log_p.gather(1, targets).squeeze_dim(1) * Tensor::from_inner(weights.clone())).sum().neg();
         let grads = loss.backward();
 
         assert_close(&f64s(&fast.loss), &f64s(&loss.inner()), 1e-5);
         assert_close(&f64s(&fast.d_hidden), &f64s(&hidden.grad(&grads).unwrap()), 1e-5);
-        assert_close(&f64s(&fast.d_weight), &f64s(&weight.grad(&grads).unwrap()), 1e-5);
+        assert_close(&f64s(&fast.d_weight.unwrap()), &f64s(&weight.grad(&grads).unwrap()), 1e-5);
+        let frozen = head_loss(&case.hidden, &case.head, &case.targets, &weights, true);
+        assert!(frozen.d_weight.is_none());
+        assert_eq!(f64s(&frozen.d_hidden), f64s(&fast.d_hidden));
+    }
+
+    #[test]
+    fn gradients_agree_with_autodiff() {
+        check_gradients(None);
+    }
+
+    #[test]
+    fn gradients_of_capped_logits_agree_with_autodiff() {
+        check_gradients(Some(3.0));
     }
 }

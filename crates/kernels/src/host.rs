@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
+use crate::norm::Centring;
 
 /// Numbers that one task works on, so that small tensors stay on one thread.
 const TASK: usize = 1 << 14;
@@ -61,17 +62,23 @@ impl KernelBackend for Flex {
         tensor(dp, shape)
     }
 
-    fn normalise(x: FloatTensor<Self>, epsilon: f64) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn normalise(
+        x: FloatTensor<Self>,
+        centring: Centring,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (mut x, shape) = values(x);
         let [rows, width] = [shape[0], shape[1]];
         let mut inverse = vec![0.0; rows];
         let per_task = (TASK / width).max(1);
         x.par_chunks_mut(per_task * width).zip(inverse.par_chunks_mut(per_task)).for_each(|(x, inverse)| {
             for (row, inverse) in x.chunks_exact_mut(width).zip(inverse) {
-                let mean = sum_of(row.iter().copied()) / width as f32;
-                row.iter_mut().for_each(|x| *x -= mean);
-                let variance = sum_of(row.iter().map(|x| x * x)) / width as f32;
-                *inverse = 1.0 / (variance + epsilon as f32).sqrt();
+                if centring == Centring::Mean {
+                    let mean = sum_of(row.iter().copied()) / width as f32;
+                    row.iter_mut().for_each(|x| *x -= mean);
+                }
+                let square = sum_of(row.iter().map(|x| x * x)) / width as f32;
+                *inverse = 1.0 / (square + epsilon as f32).sqrt();
                 row.iter_mut().for_each(|x| *x *= *inverse);
             }
         });
@@ -82,6 +89,7 @@ impl KernelBackend for Flex {
         y: FloatTensor<Self>,
         inverse: FloatTensor<Self>,
         dy: FloatTensor<Self>,
+        centring: Centring,
     ) -> FloatTensor<Self> {
         let (y, _) = values(y);
         let (inverse, _) = values(inverse);
@@ -89,11 +97,34 @@ impl KernelBackend for Flex {
         let width = shape[1];
         by_rows(&mut dy, width, |row, dy| {
             let y = &y[row * width..(row + 1) * width];
-            let level = sum_of(dy.iter().copied()) / width as f32;
+            let level = match centring {
+                Centring::Mean => sum_of(dy.iter().copied()) / width as f32,
+                Centring::None => 0.0,
+            };
             let along = sum_of(dy.iter().zip(y).map(|(dy, y)| dy * y)) / width as f32;
             dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = (*dy - level - y * along) * inverse[row]);
         });
         tensor(dy, shape)
+    }
+
+    fn rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let (mut x, shape) = values(x);
+        let (cos, [n, half]) = values(cos);
+        let (sin, _) = values(sin);
+        by_rows(&mut x, shape[1], |row, x| {
+            let angle = (row / heads) % n * half;
+            let (first, rest) = x.split_at_mut(half);
+            let turned = first.iter_mut().zip(rest).zip(cos[angle..].iter().zip(&sin[angle..]));
+            for ((a, b), (cos, sin)) in turned {
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+            }
+        });
+        tensor(x, shape)
     }
 
     fn log_prob(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {

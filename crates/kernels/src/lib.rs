@@ -10,5 +10,6 @@ pub mod head;
 mod host;
 pub mod norm;
 pub mod plain;
+pub mod rotary;
 
 pub use backend::KernelBackend;

@@ -7,7 +7,9 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 pub struct Batch<B: Backend> {
     /// Inputs, `[b, t]`.
     pub ids: Tensor<B, 2, Int>,
-    /// Positions of predicted tokens in the flattened inputs, `[n]`; none where nothing is padded.
+    /// Tokens of each sequence, inputs and the last target.
+    pub lengths: Vec<usize>,
+    /// Positions of predicted tokens in the flattened inputs, `[n]`; none where all are.
     pub places: Option<Tensor<B, 1, Int>>,
     /// The tokens to predict, `[n]`.
     pub targets: Tensor<B, 1, Int>,
@@ -18,14 +20,22 @@ pub struct Batch<B: Backend> {
 impl<B: Backend> Batch<B> {
     /// Collates sequences of inputs and targets: `s[..len − 1]` predicts `s[1..]`.
     pub fn new<S: AsRef<[u32]>>(sequences: &[S], device: &B::Device) -> Self {
-        let t = sequences.iter().map(|s| s.as_ref().len() - 1).max().unwrap_or(0);
+        Self::with_context(sequences, &vec![1; sequences.len()], device)
+    }
+
+    /// As [`Batch::new`], where the first `context[i]` tokens of sequence `i`, at least one, are not predicted.
+    pub fn with_context<S: AsRef<[u32]>>(sequences: &[S], context: &[usize], device: &B::Device) -> Self {
+        let lengths: Vec<usize> = sequences.iter().map(|s| s.as_ref().len()).collect();
+        let t = lengths.iter().max().map_or(0, |longest| longest - 1);
         let mut ids = vec![0i64; sequences.len() * t];
         let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (row, sequence) in sequences.iter().enumerate() {
+        for (row, (sequence, context)) in sequences.iter().zip(context).enumerate() {
             for (position, pair) in sequence.as_ref().windows(2).enumerate() {
                 ids[row * t + position] = i64::from(pair[0]);
-                places.push((row * t + position) as i64);
-                targets.push(i64::from(pair[1]));
+                if position + 1 >= *context {
+                    places.push((row * t + position) as i64);
+                    targets.push(i64::from(pair[1]));
+                }
             }
         }
         let n_tokens = targets.len();
@@ -33,10 +43,11 @@ impl<B: Backend> Batch<B> {
             let n = values.len();
             Tensor::<B, 1, Int>::from_data(TensorData::new(values, [n]), device)
         };
-        let padded = n_tokens < ids.len();
+        let all = n_tokens == ids.len();
         Self {
             ids: ints(ids).reshape([sequences.len(), t]),
-            places: padded.then(|| ints(places)),
+            lengths,
+            places: (!all).then(|| ints(places)),
             targets: ints(targets),
             n_tokens,
         }

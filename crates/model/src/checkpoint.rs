@@ -1,176 +1,177 @@
-//! Checkpoint folders in Hugging Face's layout: `config.json`, `model.safetensors`, `tokenizer.json`.
+//! Checkpoint folders in Hugging Face's layout: `config.json`, weights, a tokenizer.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::backend::Backend;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-
 use userprint_core::Tokenize;
 
-use crate::gpt_neo::{self, GptNeoConfig};
-use crate::{CausalLm, Decoder, HfTokenizer, ModelError, Params};
+use crate::decoder::Decoder;
+use crate::weights::{self, Weights};
+use crate::{CausalLm, HfTokenizer, Layout, ModelConfig, ModelError, Params, adapter};
 
-/// Loads a folder's model with its config.
+/// Loads a folder's model with its config; all weights become f32.
 ///
 /// # Errors
 /// [`ModelError`] names the file, and the key and shapes where a tensor does not fit.
-pub fn load<B: Backend>(
-    folder: &Path,
-    device: &B::Device,
-) -> Result<(CausalLm<B>, GptNeoConfig), ModelError> {
-    let config = load_config(&folder.join("config.json"))?;
-    let decoder = config.decoder()?;
-    let path = folder.join("model.safetensors");
-    let bytes = fs::read(&path).map_err(|e| io(&path, "read it", e))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| io(&path, "read it as safetensors", e))?;
-    let mut module = Decoder::<B>::zeros(&decoder, device);
-    let mut failure = None;
-    let mut used = BTreeSet::new();
-    Params::for_each_mut(&mut module, |name, shape| {
-        let key = gpt_neo::key(name);
-        let values = read_tensor(&tensors, &path, &key, shape);
-        used.insert(key);
-        values.unwrap_or_else(|error| {
-            failure.get_or_insert(error);
-            vec![0.0; shape.iter().product()]
-        })
-    });
-    if let Some(error) = failure {
-        return Err(error);
+pub fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<(CausalLm<B>, ModelConfig), ModelError> {
+    let config = ModelConfig::load(&folder.join("config.json"))?;
+    let tensors = CheckpointTensors::open(folder, &config)?;
+    let module = Decoder::make(&config.decoder, device, &mut |path, shape| tensors.read(path, shape))?;
+    tensors.refuse_others()?;
+    Ok((CausalLm { config: config.decoder.clone(), module }, config))
+}
+
+/// The tensors of a checkpoint, and which of them have been read.
+struct CheckpointTensors<'a> {
+    folder: &'a Path,
+    config: &'a ModelConfig,
+    weights: Weights,
+    /// What the keys lack of the family's: checkpoints of the bare model leave its prefix out.
+    prefix: String,
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> CheckpointTensors<'a> {
+    fn open(folder: &'a Path, config: &'a ModelConfig) -> Result<Self, ModelError> {
+        let weights = Weights::open(folder)?;
+        let base = format!("{}.", config.family.base);
+        let is_bare = !weights.keys().any(|key| key.starts_with(&base));
+        let prefix = if is_bare { base } else { String::new() };
+        Ok(Self { folder, config, weights, prefix, used: RefCell::default() })
     }
-    let extra = tensors.names().into_iter().filter(|key| !used.contains(*key) && !gpt_neo::is_ignorable(key));
-    let mut keys: Vec<String> = extra.map(str::to_owned).collect();
-    if !keys.is_empty() {
-        keys.sort();
-        return Err(ModelError::ExtraTensors { path, keys });
+
+    /// The checkpoint's own name of one of the family's keys.
+    fn stored_key(&self, key: &str) -> String {
+        key.strip_prefix(&self.prefix).unwrap_or(key).to_owned()
     }
-    Ok((CausalLm { config: decoder, module }, config))
+
+    fn read(&self, path: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (key, layout) = self.config.family.key(path);
+        let (key, expected) = (self.stored_key(&key), layout.stored_shape(shape));
+        let Some(tensor) = self.weights.get(&key) else {
+            return Err(ModelError::MissingTensor { path: self.file(), key, expected });
+        };
+        if tensor.shape != expected {
+            return Err(ModelError::Tensor {
+                path: tensor.path().to_owned(),
+                key,
+                found_dtype: tensor.dtype.to_string(),
+                found: tensor.shape.clone(),
+                expected,
+            });
+        }
+        let stored = tensor.read()?;
+        self.used.borrow_mut().insert(key);
+        Ok(layout.take(stored, shape, self.config.decoder.head_width))
+    }
+
+    /// The file to name where a tensor is nowhere.
+    fn file(&self) -> std::path::PathBuf {
+        match self.weights.files() {
+            [file, ..] => file.clone(),
+            [] => self.folder.to_owned(),
+        }
+    }
+
+    /// Refuses tensors that the model has no place for.
+    fn refuse_others(&self) -> Result<(), ModelError> {
+        let (head, _) = self.config.family.key("head.weight");
+        let used = self.used.borrow();
+        let has_place = |key: &str| used.contains(key) || key == head || self.config.family.is_ignored(key);
+        let keys: Vec<String> =
+            self.weights.keys().filter(|key| !has_place(key)).map(str::to_owned).collect();
+        if keys.is_empty() { Ok(()) } else { Err(ModelError::ExtraTensors { path: self.file(), keys }) }
+    }
 }
 
 /// Loads a folder's tokenizer and holds it against the model's config.
 ///
 /// # Errors
 /// [`ModelError::Config`] where the model has no place for one of the tokenizer's ids, or for a special token.
-pub fn load_tokenizer(folder: &Path, config: &GptNeoConfig) -> Result<HfTokenizer, ModelError> {
-    let tokenizer = HfTokenizer::load(&folder.join("tokenizer.json"))?;
+pub fn load_tokenizer(folder: &Path, config: &ModelConfig) -> Result<HfTokenizer, ModelError> {
+    let tokenizer = HfTokenizer::load_folder(folder)?;
     let special = [config.bos_token_id, config.eos_token_id].into_iter().flatten().max();
     let needed = tokenizer.vocab_size().max(special.map_or(0, |id| id as usize + 1));
-    if needed > config.vocab_size {
+    if needed > config.decoder.vocab_size {
         let expected = format!(
-            "at least {needed}, as tokenizer.json and the special tokens have ids up to {}",
+            "at least {needed}, as the tokenizer and the special tokens have ids up to {}",
             needed - 1
         );
-        return Err(ModelError::Config { key: "vocab_size", found: config.vocab_size.to_string(), expected });
+        let found = config.decoder.vocab_size.to_string();
+        return Err(ModelError::Config { key: "vocab_size".to_owned(), found, expected });
     }
     Ok(tokenizer)
 }
 
-/// Writes a folder that `AutoModelForCausalLM.from_pretrained` loads; each file beside its place, then renamed.
+/// Writes a folder that `AutoModelForCausalLM.from_pretrained` loads, in f32; each file beside its place, then renamed.
+///
+/// A model with adapters leaves those alone, in PEFT's layout: see [`adapter::save`].
 ///
 /// # Errors
 /// [`ModelError::Io`] where the disk refuses.
 pub fn save<B: Backend>(
     folder: &Path,
     lm: &CausalLm<B>,
-    config: &GptNeoConfig,
+    config: &ModelConfig,
     tokenizer: &HfTokenizer,
 ) -> Result<(), ModelError> {
     fs::create_dir_all(folder).map_err(|e| io(folder, "create it", e))?;
-    let mut tensors = BTreeMap::new();
-    Params::for_each(&lm.module, |name, shape, values| {
-        tensors.insert(gpt_neo::key(name), (shape.to_vec(), values));
+    tokenizer.save(&folder.join("tokenizer.json"))?;
+    // Without its class some loaders rebuild the tokenizer that the family usually has.
+    let token = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
+    let class = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": token(config.bos_token_id),
+        "eos_token": token(config.eos_token_id),
     });
-    write_tensors(&folder.join("model.safetensors"), &tensors, &[("format", "pt")])?;
+    write_json(&folder.join("tokenizer_config.json"), &class)?;
+    if lm.is_adapted() {
+        return adapter::save(folder, lm, config);
+    }
+    let mut arranged = Arrangement::new(config);
+    Params::for_each(&lm.module, |path, shape, values| arranged.put(path, shape, values));
+    weights::write(&folder.join("model.safetensors"), &arranged.tensors, &[("format", "pt")])?;
     let generation =
         serde_json::json!({ "bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id });
-    write_json(&folder.join("config.json"), config)?;
-    write_json(&folder.join("generation_config.json"), &generation)?;
-    tokenizer.save(&folder.join("tokenizer.json"))
+    config.save(&folder.join("config.json"))?;
+    write_json(&folder.join("generation_config.json"), &generation)
 }
 
 /// Named arrays with their shapes.
 pub type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// Writes arrays as safetensors, beside their place first and then renamed.
-///
-/// # Errors
-/// [`ModelError::Io`] where the disk refuses.
-pub fn write_tensors(
-    path: &Path,
-    tensors: &NamedTensors,
-    metadata: &[(&str, &str)],
-) -> Result<(), ModelError> {
-    let bytes: BTreeMap<&str, Vec<u8>> = tensors
-        .iter()
-        .map(|(key, (_, values))| {
-            (key.as_str(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        })
-        .collect();
-    let mut views = Vec::new();
-    for (key, (shape, _)) in tensors {
-        let view = TensorView::new(Dtype::F32, shape.clone(), &bytes[key.as_str()]);
-        views.push((key.as_str(), view.map_err(|e| io(path, "arrange it", e))?));
-    }
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| io(path, "arrange it", e))?;
-    write_beside(path, &file)
+/// Parameters, or their gradients, under the keys and in the layouts that the family's checkpoints have.
+#[derive(Debug)]
+pub struct Arrangement<'a> {
+    config: &'a ModelConfig,
+    /// What has been put.
+    pub tensors: NamedTensors,
 }
 
-/// Reads arrays written by [`write_tensors`], with the metadata.
-///
-/// # Errors
-/// [`ModelError::Io`] for a file that is not there or no safetensors.
-pub fn read_tensors(path: &Path) -> Result<(NamedTensors, BTreeMap<String, String>), ModelError> {
-    let bytes = fs::read(path).map_err(|e| io(path, "read it", e))?;
-    let (_, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|e| io(path, "read it as safetensors", e))?;
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| io(path, "read it as safetensors", e))?;
-    let mut named = NamedTensors::new();
-    for (key, view) in tensors.tensors() {
-        let values = read_tensor(&tensors, path, &key, view.shape())?;
-        named.insert(key, (view.shape().to_vec(), values));
+impl<'a> Arrangement<'a> {
+    /// Nothing yet.
+    pub fn new(config: &'a ModelConfig) -> Self {
+        Self { config, tensors: NamedTensors::new() }
     }
-    Ok((named, metadata))
+
+    /// Puts one parameter in its place.
+    pub fn put(&mut self, path: &str, shape: &[usize], values: Vec<f32>) {
+        let (key, layout) = self.config.family.key(path);
+        let stored = layout.stored_shape(shape);
+        if layout == Layout::Plain {
+            self.tensors.insert(key, (stored, values));
+            return;
+        }
+        let n = stored.iter().product();
+        let (_, numbers) = self.tensors.entry(key).or_insert_with(|| (stored, vec![0.0; n]));
+        layout.put(&values, shape, self.config.decoder.head_width, numbers);
+    }
 }
 
-fn load_config(path: &PathBuf) -> Result<GptNeoConfig, ModelError> {
-    let text = fs::read_to_string(path).map_err(|e| io(path, "read it", e))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| io(path, "read it as JSON", e))?;
-    let family = json.get("model_type").and_then(serde_json::Value::as_str).unwrap_or("absent");
-    if family != "gpt_neo" {
-        return Err(ModelError::UnknownFamily { path: path.clone(), found: family.to_owned() });
-    }
-    serde_json::from_value(json).map_err(|e| io(path, "read it as a GPT-Neo config", e))
-}
-
-fn read_tensor(
-    tensors: &SafeTensors<'_>,
-    path: &Path,
-    key: &str,
-    expected: &[usize],
-) -> Result<Vec<f32>, ModelError> {
-    let missing = |_| ModelError::MissingTensor {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        expected: expected.to_vec(),
-    };
-    let view = tensors.tensor(key).map_err(missing)?;
-    if view.dtype() != Dtype::F32 || view.shape() != expected {
-        return Err(ModelError::Tensor {
-            path: path.to_owned(),
-            key: key.to_owned(),
-            found_dtype: format!("{:?}", view.dtype()),
-            found: view.shape().to_vec(),
-            expected: expected.to_vec(),
-        });
-    }
-    Ok(view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-}
-
-fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), ModelError> {
+pub(crate) fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), ModelError> {
     let text = serde_json::to_string_pretty(value).map_err(|e| io(path, "arrange it", e))?;
     write_beside(path, text.as_bytes())
 }

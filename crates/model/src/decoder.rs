@@ -1,15 +1,19 @@
-//! The decoder: embeddings, blocks of attention and MLP, a tied head.
+//! The decoder: embeddings, blocks, a head; one shape, described by data, for all families.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend, module::embedding};
+use std::convert::Infallible;
+
+use burn::module::{AutodiffModule, Module, Param};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, TensorData, module::embedding};
 use rand_distr::{Distribution, Normal};
 use userprint_core::Seed;
 use userprint_kernels::KernelBackend;
-use userprint_kernels::attention::{Mask, attention};
-use userprint_kernels::gelu::gelu_new;
-use userprint_kernels::norm::normalise;
+use userprint_kernels::attention::Mask;
+use userprint_kernels::head::Head;
+use userprint_kernels::norm::Centring;
 
-use crate::Params;
+use crate::layers::{Block, Linear, Matrix, Norm, Pass};
+use crate::{Activation, Batch, ModelError, Rotary};
 
 /// The shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,16 +24,113 @@ pub struct DecoderConfig {
     pub context: usize,
     /// Width of the hidden states.
     pub width: usize,
-    /// Attention heads; they divide the width.
+    /// Attention heads.
     pub n_heads: usize,
+    /// Heads of keys and values; they divide the heads.
+    pub n_kv_heads: usize,
+    /// Width of a head.
+    pub head_width: usize,
     /// Width inside the MLP.
     pub mlp_width: usize,
     /// What each layer's attention sees.
     pub layers: Vec<Mask>,
-    /// Added to the variance in layer norms.
-    pub norm_epsilon: f64,
+    /// The norms.
+    pub norm: NormConfig,
+    /// How positions enter.
+    pub positions: Positions,
+    /// Inside the MLP.
+    pub activation: Activation,
+    /// How attention and MLP are added.
+    pub residual: Residual,
+    /// Which parts there are.
+    pub parts: Parts,
+    /// Factor of queries.
+    pub attention_scale: f64,
+    /// Cap of attention scores.
+    pub attention_soft_cap: Option<f64>,
+    /// Cap of logits.
+    pub logit_soft_cap: Option<f64>,
+    /// Factor of token embeddings.
+    pub embedding_scale: f64,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
+}
+
+/// The norms of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormConfig {
+    /// Layer norm, with a shift, or root-mean-square norm, without.
+    pub centring: Centring,
+    /// Added to the mean square.
+    pub epsilon: f64,
+    /// Added to the scale.
+    pub offset: f64,
+}
+
+/// How positions enter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Positions {
+    /// A learned vector each, from this row of the table on.
+    Learned {
+        /// Rows that come before position 0.
+        first: usize,
+    },
+    /// Queries and keys are turned.
+    Rotary(Rotary),
+}
+
+/// What the MLP of a block reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residual {
+    /// The stream after attention.
+    Sequential,
+    /// The stream before attention.
+    Parallel,
+}
+
+/// Parts that some families have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Biases of queries, keys and values.
+    pub q_k_v_bias: bool,
+    /// Bias after attention.
+    pub out_bias: bool,
+    /// Biases in the MLP.
+    pub mlp_bias: bool,
+    /// A gate in the MLP.
+    pub gate: bool,
+    /// Norms of each head's queries and keys.
+    pub q_k_norm: bool,
+    /// Norms after attention and after the MLP.
+    pub post_norms: bool,
+    /// A head of its own; otherwise it is the token embedding.
+    pub head: bool,
+}
+
+impl DecoderConfig {
+    /// Refuses what no decoder can be.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let refuse = |key: &str, found: usize, expected: String| {
+            Err(ModelError::Config { key: key.to_owned(), found: found.to_string(), expected })
+        };
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            let expected = format!("a divisor of the {} attention heads", self.n_heads);
+            return refuse("number of key-value heads", self.n_kv_heads, expected);
+        }
+        Ok(())
+    }
+
+    /// Width of one head where the heads divide the hidden states evenly.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] where they do not.
+    pub(crate) fn even_head_width(key: &str, width: usize, n_heads: usize) -> Result<usize, ModelError> {
+        if !width.is_multiple_of(n_heads) {
+            let expected = format!("a divisor of the hidden size, {width}");
+            return Err(ModelError::Config { key: key.to_owned(), found: n_heads.to_string(), expected });
+        }
+        Ok(width / n_heads)
+    }
 }
 
 /// A decoder's weights with its shape.
@@ -44,42 +145,75 @@ pub struct CausalLm<B: Backend> {
 impl<B: Backend> CausalLm<B> {
     /// Fresh weights: normal with the config's deviation, biases 0, norm scales 1. The same on every backend.
     pub fn init(config: DecoderConfig, seed: Seed, device: &B::Device) -> Self {
-        let mut module = Decoder::zeros(&config, device);
-        Params::for_each_mut(&mut module, |path, shape| {
+        let (deviation, scale) = (config.initializer_range, 1.0 - config.norm.offset as f32);
+        let mut fresh = |path: &str, shape: &[usize]| -> Result<Vec<f32>, Infallible> {
             let n = shape.iter().product();
-            if shape.len() == 2 {
-                normal(n, config.initializer_range, seed.named(path))
-            } else if path.ends_with("ln_1.weight") || path.ends_with("ln_2.weight") || path == "ln_f.weight"
-            {
-                vec![1.0; n]
-            } else {
-                vec![0.0; n]
-            }
-        });
+            Ok(match (shape.len(), path.ends_with(".weight")) {
+                (2, _) => normal(n, deviation, seed.named(path)),
+                (_, true) => vec![scale; n],
+                (_, false) => vec![0.0; n],
+            })
+        };
+        let Ok(module) = Decoder::make(&config, device, &mut fresh);
         Self { config, module }
     }
 
-    /// The head's weight, `[v, d]`: tied to the token embedding.
-    pub fn head(&self) -> Tensor<B, 2> {
-        self.module.wte.weight.val()
+    /// What turns hidden states into logits.
+    pub fn head(&self) -> Head<B> {
+        let matrix = self.module.head.as_ref().unwrap_or(&self.module.wte);
+        Head { weight: matrix.weight.val(), soft_cap: self.config.logit_soft_cap }
+    }
+
+    /// Path of the head's weight.
+    pub fn head_path(&self) -> &'static str {
+        if self.module.head.is_some() { "head.weight" } else { "wte.weight" }
+    }
+
+    /// Tells the parameters that training changes by their paths: all, or those of adapters where there are any.
+    pub fn trained(&self) -> impl Fn(&str) -> bool + use<B> {
+        let only_adapters = self.is_adapted();
+        move |path| !only_adapters || path.contains(".adapter.")
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> B::Device {
+        self.module.wte.weight.val().device()
+    }
+}
+
+impl<B: AutodiffBackend> CausalLm<B> {
+    /// The same weights, shared, on the backend without gradients.
+    pub fn without_gradients(&self) -> CausalLm<B::InnerBackend> {
+        CausalLm { config: self.config.clone(), module: self.module.valid() }
+    }
+
+    /// The same weights, shared, on the backend that records gradients.
+    pub fn from_inner(lm: &CausalLm<B::InnerBackend>) -> Self {
+        Self { config: lm.config.clone(), module: Decoder::from_inner(lm.module.clone()) }
     }
 }
 
 impl<B: KernelBackend> CausalLm<B> {
-    /// Hidden states after the last norm.
-    ///
-    /// # Shapes
-    /// `ids` is `[b, t]` with `t` at most the context, the result `[b · t, d]`.
-    pub fn hidden(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 2> {
-        let [b, t] = ids.dims();
-        let positions = Tensor::<B, 1, Int>::arange(0..t as i64, &ids.device()).unsqueeze_dim(0);
-        let x =
-            embedding(self.module.wte.weight.val(), ids) + embedding(self.module.wpe.weight.val(), positions);
+    /// Hidden states after the last norm, `[b · t, d]` for a batch of `b` sequences padded to `t` inputs.
+    pub fn hidden(&self, batch: &Batch<B>) -> Tensor<B, 2> {
+        let ([b, t], device) = (batch.ids.dims(), batch.ids.device());
+        let mut x = embedding(self.module.wte.weight.val(), batch.ids.clone());
+        if self.config.embedding_scale != 1.0 {
+            x = x.mul_scalar(self.config.embedding_scale);
+        }
+        if let (Some(wpe), Positions::Learned { first }) = (&self.module.wpe, &self.config.positions) {
+            x = x + wpe.weight.val().slice_dim(0, *first..first + t).unsqueeze::<3>();
+        }
+        let rotations = match &self.config.positions {
+            Positions::Rotary(rotary) => Some(rotary.rotations(&batch.lengths, t, &device)),
+            Positions::Learned { .. } => None,
+        };
+        let pass = Pass { config: &self.config, shape: [b, t], rotations };
         let mut x = x.reshape([b * t, self.config.width]);
         for (block, mask) in self.module.h.iter().zip(&self.config.layers) {
-            x = block.forward(x, [b, t], *mask, &self.config);
+            x = block.forward(x, *mask, &pass);
         }
-        self.module.ln_f.forward(x, self.config.norm_epsilon)
+        self.module.ln_f.forward(x, &self.config)
     }
 }
 
@@ -89,177 +223,93 @@ fn normal(n: usize, std_dev: f64, seed: Seed) -> Vec<f32> {
     (0..n).map(|_| normal.sample(&mut rng)).collect()
 }
 
-/// The weights, named as in Hugging Face's checkpoints.
+/// The weights.
 #[derive(Module, Debug)]
 pub struct Decoder<B: Backend> {
-    /// Token embedding, also the head.
+    /// Token embedding.
     pub wte: Matrix<B>,
-    /// Position embedding.
-    pub wpe: Matrix<B>,
+    /// Position embedding, where positions are learned.
+    pub wpe: Option<Matrix<B>>,
     /// The blocks.
     pub h: Vec<Block<B>>,
     /// The last norm.
     pub ln_f: Norm<B>,
+    /// The head, where it is not the token embedding.
+    pub head: Option<Matrix<B>>,
+}
+
+/// Makes a parameter's values from its path and shape.
+pub(crate) type Make<'a, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>, E>;
+
+impl<B: Backend> Decoder<B> {
+    /// A decoder whose parameters `make` gives, in a fixed order; nothing is allocated before it.
+    ///
+    /// # Errors
+    /// The first that `make` returns.
+    pub(crate) fn make<E>(config: &DecoderConfig, device: &B::Device, make: Make<'_, E>) -> Result<Self, E> {
+        let mut maker = Maker { device, make, path: Vec::new() };
+        let maker = &mut maker;
+        let (v, d) = (config.vocab_size, config.width);
+        let wte = Matrix::make(maker, "wte", [v, d])?;
+        let wpe = match config.positions {
+            Positions::Learned { first } => Some(Matrix::make(maker, "wpe", [config.context + first, d])?),
+            Positions::Rotary(_) => None,
+        };
+        let blocks = 0..config.layers.len();
+        let h = blocks.map(|i| Block::make(maker, &format!("h.{i}"), config)).collect::<Result<_, E>>()?;
+        let ln_f = Norm::make(maker, "ln_f", d, config)?;
+        let head = config.parts.head.then(|| Matrix::make(maker, "head", [v, d])).transpose()?;
+        Ok(Self { wte, wpe, h, ln_f, head })
+    }
 }
 
 impl<B: Backend> Decoder<B> {
-    /// All weights 0.
-    pub fn zeros(config: &DecoderConfig, device: &B::Device) -> Self {
-        Self {
-            wte: Matrix::zeros([config.vocab_size, config.width], device),
-            wpe: Matrix::zeros([config.context, config.width], device),
-            h: config.layers.iter().map(|_| Block::zeros(config, device)).collect(),
-            ln_f: Norm::zeros(config.width, device),
-        }
+    /// The linear layers by path, `h.0.attn.q_proj` and so on.
+    pub(crate) fn linears(&self) -> Vec<(String, &Linear<B>)> {
+        let blocks = self.h.iter().enumerate();
+        blocks
+            .flat_map(|(i, block)| block.linears().map(move |(name, l)| (format!("h.{i}.{name}"), l)))
+            .collect()
+    }
+
+    /// As [`Decoder::linears`], to change them.
+    pub(crate) fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let blocks = self.h.iter_mut().enumerate();
+        blocks
+            .flat_map(|(i, block)| block.linears_mut().map(move |(name, l)| (format!("h.{i}.{name}"), l)))
+            .collect()
     }
 }
 
-/// A weight without bias, `[out, in]`.
-#[derive(Module, Debug)]
-pub struct Matrix<B: Backend> {
-    /// `[out, in]`
-    pub weight: Param<Tensor<B, 2>>,
+/// Makes parameters at their paths.
+pub(crate) struct Maker<'a, B: Backend, E> {
+    device: &'a B::Device,
+    make: Make<'a, E>,
+    path: Vec<String>,
 }
 
-impl<B: Backend> Matrix<B> {
-    fn zeros(shape: [usize; 2], device: &B::Device) -> Self {
-        Self { weight: Param::from_tensor(Tensor::zeros(shape, device)) }
+impl<B: Backend, E> Maker<'_, B, E> {
+    /// What `make` makes, its parameters' paths below `name`.
+    pub(crate) fn within<T>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.path.push(name.to_owned());
+        let made = make(self);
+        self.path.pop();
+        made
     }
 
-    /// `[n, in]` to `[n, out]`.
-    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        x.matmul(self.weight.val().transpose())
+    pub(crate) fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<B, D>>, E> {
+        let path = format!("{}.{name}", self.path.join("."));
+        let values = (self.make)(&path, &shape)?;
+        Ok(Param::from_tensor(from_host(values, shape, self.device)))
     }
-}
-
-/// A weight with bias.
-#[derive(Module, Debug)]
-pub struct Linear<B: Backend> {
-    /// `[out, in]`
-    pub weight: Param<Tensor<B, 2>>,
-    /// `[out]`
-    pub bias: Param<Tensor<B, 1>>,
-}
-
-impl<B: Backend> Linear<B> {
-    fn zeros(shape: [usize; 2], device: &B::Device) -> Self {
-        Self {
-            weight: Param::from_tensor(Tensor::zeros(shape, device)),
-            bias: Param::from_tensor(Tensor::zeros([shape[0]], device)),
-        }
-    }
-
-    /// `[n, in]` to `[n, out]`.
-    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
-    }
-}
-
-/// Layer norm with scale and shift.
-#[derive(Module, Debug)]
-pub struct Norm<B: Backend> {
-    /// Scale, `[d]`.
-    pub weight: Param<Tensor<B, 1>>,
-    /// Shift, `[d]`.
-    pub bias: Param<Tensor<B, 1>>,
-}
-
-impl<B: Backend> Norm<B> {
-    fn zeros(width: usize, device: &B::Device) -> Self {
-        Self {
-            weight: Param::from_tensor(Tensor::zeros([width], device)),
-            bias: Param::from_tensor(Tensor::zeros([width], device)),
-        }
-    }
-}
-
-impl<B: KernelBackend> Norm<B> {
-    /// Normalised rows, scaled and shifted.
-    fn forward(&self, x: Tensor<B, 2>, epsilon: f64) -> Tensor<B, 2> {
-        normalise(x, epsilon) * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
-    }
-}
-
-/// One block: norm and attention, norm and MLP, each added to the stream.
-#[derive(Module, Debug)]
-pub struct Block<B: Backend> {
-    /// Before attention.
-    pub ln_1: Norm<B>,
-    /// Attention.
-    pub attn: Attention<B>,
-    /// Before the MLP.
-    pub ln_2: Norm<B>,
-    /// The MLP.
-    pub mlp: Mlp<B>,
-}
-
-impl<B: Backend> Block<B> {
-    fn zeros(config: &DecoderConfig, device: &B::Device) -> Self {
-        let d = config.width;
-        Self {
-            ln_1: Norm::zeros(d, device),
-            attn: Attention {
-                q_proj: Matrix::zeros([d, d], device),
-                k_proj: Matrix::zeros([d, d], device),
-                v_proj: Matrix::zeros([d, d], device),
-                out_proj: Linear::zeros([d, d], device),
-            },
-            ln_2: Norm::zeros(d, device),
-            mlp: Mlp {
-                c_fc: Linear::zeros([config.mlp_width, d], device),
-                c_proj: Linear::zeros([d, config.mlp_width], device),
-            },
-        }
-    }
-}
-
-impl<B: KernelBackend> Block<B> {
-    fn forward(
-        &self,
-        x: Tensor<B, 2>,
-        shape: [usize; 2],
-        mask: Mask,
-        config: &DecoderConfig,
-    ) -> Tensor<B, 2> {
-        let inner = self.ln_1.forward(x.clone(), config.norm_epsilon);
-        let x = x + self.attn.forward(inner, shape, mask, config.n_heads);
-        let inner = self.ln_2.forward(x.clone(), config.norm_epsilon);
-        x + self.mlp.c_proj.forward(gelu_new(self.mlp.c_fc.forward(inner)))
-    }
-}
-
-/// Self-attention; GPT-Neo does not scale its scores.
-#[derive(Module, Debug)]
-pub struct Attention<B: Backend> {
-    /// Queries.
-    pub q_proj: Matrix<B>,
-    /// Keys.
-    pub k_proj: Matrix<B>,
-    /// Values.
-    pub v_proj: Matrix<B>,
-    /// Heads to stream.
-    pub out_proj: Linear<B>,
-}
-
-impl<B: KernelBackend> Attention<B> {
-    fn forward(&self, x: Tensor<B, 2>, [b, t]: [usize; 2], mask: Mask, n_heads: usize) -> Tensor<B, 2> {
-        let d = x.dims()[1];
-        let heads = |y: Tensor<B, 2>| y.reshape([b, t, n_heads, d / n_heads]).swap_dims(1, 2);
-        let q = heads(self.q_proj.forward(x.clone()));
-        let k = heads(self.k_proj.forward(x.clone()));
-        let v = heads(self.v_proj.forward(x));
-        let mixed = attention(q, k, v, mask).swap_dims(1, 2).reshape([b * t, d]);
-        self.out_proj.forward(mixed)
-    }
-}
-
-/// Two linear layers with a GELU between.
-#[derive(Module, Debug)]
-pub struct Mlp<B: Backend> {
-    /// Stream to inside.
-    pub c_fc: Linear<B>,
-    /// Inside to stream.
-    pub c_proj: Linear<B>,
 }
 
 /// A tensor from host values.

@@ -1,18 +1,34 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
+pub mod adapter;
 pub mod backend;
 mod batch;
 pub mod checkpoint;
+mod config;
 mod decoder;
 mod error;
-pub mod gpt_neo;
+pub mod families;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod inventory;
+mod layers;
+mod layout;
 mod local_scorer;
 mod params;
+mod rotary;
 mod tokenizer;
+pub mod weights;
 
+pub use activation::Activation;
+pub use adapter::{LoraConfig, Targets};
 pub use batch::Batch;
-pub use decoder::{CausalLm, Decoder, DecoderConfig};
+pub use config::{Keys, ModelConfig};
+pub use decoder::{CausalLm, Decoder, DecoderConfig, NormConfig, Parts, Positions, Residual};
 pub use error::ModelError;
-pub use local_scorer::{LocalScorer, ScoringOptions};
+pub use families::gpt_neo;
+pub use layout::Layout;
+pub use local_scorer::{LocalScorer, LongTexts, ScoringOptions};
 pub use params::{Params, n_parameters};
+pub use rotary::{Rotary, RotaryScaling};
 pub use tokenizer::{Bos, HfTokenizer};

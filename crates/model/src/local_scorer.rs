@@ -16,15 +16,69 @@ use crate::{Batch, CausalLm};
 pub struct ScoringOptions {
     /// Token to put before each text; without one the first token is context and not scored.
     pub bos_token: Option<u32>,
-    /// Longest input; longer texts are cut. The model's context bounds it.
+    /// Longest input. The model's context bounds it.
     pub max_tokens: usize,
+    /// What becomes of texts longer than that.
+    pub long_texts: LongTexts,
     /// Tokens in a batch, padding counted.
     pub batch_tokens: usize,
 }
 
 impl Default for ScoringOptions {
     fn default() -> Self {
-        Self { bos_token: None, max_tokens: usize::MAX, batch_tokens: 4096 }
+        Self { bos_token: None, max_tokens: usize::MAX, long_texts: LongTexts::Truncate, batch_tokens: 4096 }
+    }
+}
+
+/// What becomes of texts longer than the longest input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongTexts {
+    /// They are cut.
+    #[default]
+    Truncate,
+    /// Windows slide over them: every token is scored once, with at least half a window before it after the first.
+    Stride,
+}
+
+impl LongTexts {
+    /// All ways.
+    pub const ALL: [Self; 2] = [Self::Truncate, Self::Stride];
+
+    /// The name in experiment files and score tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Truncate => "truncate",
+            Self::Stride => "stride",
+        }
+    }
+
+    /// The windows of a text of `n` tokens in which inputs of at most `most` tokens fit.
+    fn windows(self, row: usize, n: usize, most: usize) -> Vec<Window> {
+        let mut windows = vec![Window { row, start: 0, end: n.min(most), context: 1 }];
+        let mut scored = most;
+        while self == Self::Stride && scored < n {
+            let end = n.min(scored + most.div_ceil(2));
+            let start = end - most;
+            windows.push(Window { row, start, end, context: scored - start });
+            scored = end;
+        }
+        windows
+    }
+}
+
+/// A part of a text that is scored at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    row: usize,
+    start: usize,
+    end: usize,
+    /// Tokens at its start that are not scored.
+    context: usize,
+}
+
+impl Window {
+    fn len(self) -> usize {
+        self.end - self.start
     }
 }
 
@@ -58,18 +112,21 @@ struct TokenScore {
 impl<B: KernelBackend> LocalScorer<B> {
     /// A scorer of a model and the tokenizer that it was trained with.
     pub fn new(id: &str, lm: CausalLm<B>, tokenizer: Arc<dyn Tokenize>, options: ScoringOptions) -> Self {
-        let device = lm.head().device();
+        let device = lm.device();
         let options = ScoringOptions { max_tokens: options.max_tokens.min(lm.config.context), ..options };
         Self { id: ScorerId::new(id), lm, tokenizer, options, device }
     }
 
-    /// The inputs: each text's ids, cut, with the beginning-of-text token if there is one.
+    /// The inputs: each text's ids, with the beginning-of-text token if there is one.
     fn inputs(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ScoreError> {
         let tokens = self.tokenizer.encode(texts)?;
         let mut inputs = Vec::with_capacity(texts.len());
         for (index, ids) in tokens.ids.rows().enumerate() {
             let all = self.options.bos_token.into_iter().chain(ids.iter().copied());
-            let input: Vec<u32> = all.take(self.options.max_tokens).collect();
+            let input: Vec<u32> = match self.options.long_texts {
+                LongTexts::Truncate => all.take(self.options.max_tokens).collect(),
+                LongTexts::Stride => all.collect(),
+            };
             if input.len() < 2 {
                 return Err(ScoreError::NothingToScore { index, n_tokens: ids.len() });
             }
@@ -78,34 +135,40 @@ impl<B: KernelBackend> LocalScorer<B> {
         Ok(inputs)
     }
 
-    /// Texts by length, in groups whose padded size fits the budget.
-    fn batches(&self, inputs: &[Vec<u32>]) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..inputs.len()).collect();
-        order.sort_by_key(|&row| (inputs[row].len(), row));
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        for row in order {
+    /// Windows by length, in groups whose padded size fits the budget.
+    fn batches(&self, inputs: &[Vec<u32>]) -> Vec<Vec<Window>> {
+        let windows = |(row, input): (usize, &Vec<u32>)| {
+            self.options.long_texts.windows(row, input.len(), self.options.max_tokens)
+        };
+        let mut windows: Vec<Window> = inputs.iter().enumerate().flat_map(windows).collect();
+        windows.sort_by_key(|window| (window.len(), window.row, window.start));
+        let mut batches: Vec<Vec<Window>> = Vec::new();
+        for window in windows {
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * inputs[row].len() <= self.options.batch_tokens => {
-                    batch.push(row)
+                Some(batch) if (batch.len() + 1) * window.len() <= self.options.batch_tokens => {
+                    batch.push(window)
                 }
-                _ => batches.push(vec![row]),
+                _ => batches.push(vec![window]),
             }
         }
         batches
     }
 
-    /// Scores of one batch, rows in its order. Padding stands at the end, where causal attention does not see it.
-    fn score_batch(&self, inputs: &[&[u32]], detail: Detail) -> Vec<Vec<TokenScore>> {
-        let batch = Batch::new(inputs, &self.device);
-        let hidden = self.lm.hidden(batch.ids);
+    /// Scores of one batch, windows in its order. Padding stands at the end, where causal attention does not see it.
+    fn score_batch(&self, windows: &[Window], inputs: &[Vec<u32>], detail: Detail) -> Vec<Vec<TokenScore>> {
+        let sequences: Vec<&[u32]> =
+            windows.iter().map(|window| &inputs[window.row][window.start..window.end]).collect();
+        let context: Vec<usize> = windows.iter().map(|window| window.context).collect();
+        let batch = Batch::with_context(&sequences, &context, &self.device);
+        let hidden = self.lm.hidden(&batch);
         let hidden = match batch.places {
             Some(places) => hidden.select(0, places),
             None => hidden,
         };
         let flat = self.token_scores(&hidden, &batch.targets, detail);
         let mut rest = flat.as_slice();
-        let rows = inputs.iter().map(|input| {
-            let (row, tail) = rest.split_at(input.len() - 1);
+        let rows = windows.iter().map(|window| {
+            let (row, tail) = rest.split_at(window.len() - window.context);
             rest = tail;
             row.to_vec()
         });
@@ -153,13 +216,14 @@ impl<B: KernelBackend> Scorer for LocalScorer<B> {
     fn score(&self, texts: &[&str], detail: Detail) -> Result<TextScores, ScoreError> {
         (self as &dyn Scorer).check_detail(detail)?;
         let inputs = self.inputs(texts)?;
-        let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
-        for batch in self.batches(&inputs) {
-            let batch_inputs: Vec<&[u32]> = batch.iter().map(|&row| inputs[row].as_slice()).collect();
-            for (row, scores) in batch.into_iter().zip(self.score_batch(&batch_inputs, detail)) {
-                rows[row] = scores;
-            }
+        let mut parts: Vec<(Window, Vec<TokenScore>)> = Vec::new();
+        for windows in self.batches(&inputs) {
+            let scores = self.score_batch(&windows, &inputs, detail);
+            parts.extend(windows.into_iter().zip(scores));
         }
+        parts.sort_by_key(|(window, _)| (window.row, window.start));
+        let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
+        parts.into_iter().for_each(|(window, scores)| rows[window.row].extend(scores));
         let scores = columns(&rows, detail);
         for (index, &found) in scores.log_likelihood.iter().enumerate() {
             if !(found.is_finite() && found <= 0.0) {
@@ -191,9 +255,9 @@ fn columns(rows: &[Vec<TokenScore>], detail: Detail) -> TextScores {
 mod tests {
     use super::*;
     use crate::backend::Cpu;
-    use crate::gpt_neo::GptNeoConfig;
+    use crate::gpt_neo;
     use crate::{Bos, HfTokenizer};
-    use userprint_core::Seed;
+    use userprint_core::{Seed, TokenizeError, Tokens};
     use userprint_score::conformance;
 
     const TEXTS: [&str; 5] = [
@@ -206,10 +270,10 @@ mod tests {
 
     fn scorer(options: ScoringOptions) -> LocalScorer<Cpu> {
         let tokenizer = HfTokenizer::train(&TEXTS, 300).unwrap();
-        let config = GptNeoConfig { window_size: 4, ..GptNeoConfig::small(300, 64, 16, 2, 2) };
-        let config = GptNeoConfig { initializer_range: 0.3, ..config };
+        let config = gpt_neo::small(300, 64, 16, 2, 2).unwrap();
+        let config = config.with("window_size", 4).unwrap().with("initializer_range", 0.3).unwrap();
         let bos_token = tokenizer.bos_token(Bos::Always, config.bos_token_id).unwrap();
-        let lm = CausalLm::init(config.decoder().unwrap(), Seed(3), &Default::default());
+        let lm = CausalLm::init(config.decoder, Seed(3), &Default::default());
         LocalScorer::new("test", lm, Arc::new(tokenizer), ScoringOptions { bos_token, ..options })
     }
 
@@ -235,6 +299,62 @@ mod tests {
         let scorer = scorer(ScoringOptions { max_tokens: 5, ..ScoringOptions::default() });
         let scores = scorer.score(&TEXTS, Detail::Total).unwrap();
         assert_eq!(scores.n_tokens[1], 4);
+    }
+
+    /// Windows that are as long as the whole text see all of it; shorter ones see at least half of their length.
+    #[test]
+    fn strided_windows_score_each_token_once() {
+        for (n, most) in [(5, 5), (6, 5), (23, 8), (24, 8), (9, 2), (100, 7)] {
+            let windows = LongTexts::Stride.windows(0, n, most);
+            let scored: Vec<usize> =
+                windows.iter().flat_map(|window| window.start + window.context..window.end).collect();
+            assert_eq!(scored, (1..n).collect::<Vec<_>>(), "{n} tokens in windows of {most}");
+            assert!(windows.iter().all(|window| window.len() <= most));
+            assert!(windows[1..].iter().all(|window| window.context >= most / 2), "{windows:?}");
+        }
+    }
+
+    /// One token a byte, so that a window of tokens is a piece of the text.
+    #[derive(Debug)]
+    struct Bytes;
+
+    impl Tokenize for Bytes {
+        fn vocab_size(&self) -> usize {
+            256
+        }
+
+        fn encode(&self, texts: &[&str]) -> Result<Tokens, TokenizeError> {
+            let mut tokens = Tokens::default();
+            for text in texts {
+                tokens.ids.push(text.bytes().map(u32::from));
+                tokens.spans.push((0..text.len() as u32).map(|start| [start, start + 1]));
+            }
+            Ok(tokens)
+        }
+    }
+
+    /// Each window alone, as a text of its own, has the same scores.
+    #[test]
+    fn strided_scores_are_those_of_the_windows() {
+        let scorer = |options| {
+            let config = gpt_neo::small(300, 64, 16, 2, 2).unwrap().with("initializer_range", 0.3).unwrap();
+            let lm = CausalLm::<Cpu>::init(config.decoder, Seed(3), &Default::default());
+            LocalScorer::new("test", lm, Arc::new(Bytes), options)
+        };
+        let options = ScoringOptions { max_tokens: 16, long_texts: LongTexts::Stride, ..Default::default() };
+        let strided = scorer(options).score(&TEXTS, Detail::Tokens).unwrap().token_log_probs.unwrap();
+        for (row, text) in TEXTS.iter().enumerate() {
+            let mut alone = Vec::new();
+            for window in LongTexts::Stride.windows(row, text.len(), 16) {
+                let part = [&text[window.start..window.end]];
+                let scores = scorer(ScoringOptions::default()).score(&part, Detail::Tokens).unwrap();
+                alone.extend_from_slice(&scores.token_log_probs.unwrap().row(0)[window.context - 1..]);
+            }
+            assert_eq!(alone.len(), text.len() - 1);
+            for (token, (found, alone)) in strided.row(row).iter().zip(alone).enumerate() {
+                assert!((found - alone).abs() < 1e-4, "text {row}, token {token}: {found} against {alone}");
+            }
+        }
     }
 
     #[test]

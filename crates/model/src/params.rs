@@ -15,16 +15,21 @@ impl Params {
         module.visit(&mut Reader { path: Vec::new(), each });
     }
 
-    /// Replaces the values of each parameter by what `each` makes of its path and shape.
+    /// Replaces the values of each parameter by what `each` makes of its path and shape; none keeps them.
     ///
     /// # Panics
     /// If `each` returns another number of values than the shape has.
     pub fn for_each_mut<B: Backend, M: Module<B>>(
         module: &mut M,
-        each: impl FnMut(&str, &[usize]) -> Vec<f32>,
+        each: impl FnMut(&str, &[usize]) -> Option<Vec<f32>>,
     ) {
         let mut writer = Writer { path: Vec::new(), each };
         *module = module.clone().map(&mut writer);
+    }
+
+    /// Has gradients recorded for the parameters that `is_trained` chooses by path, and for no others.
+    pub fn require_gradients<B: Backend, M: Module<B>>(module: M, is_trained: impl Fn(&str) -> bool) -> M {
+        module.map(&mut Chooser { path: Vec::new(), is_trained })
     }
 }
 
@@ -60,7 +65,7 @@ struct Writer<F> {
     each: F,
 }
 
-impl<B: Backend, F: FnMut(&str, &[usize]) -> Vec<f32>> ModuleMapper<B> for Writer<F> {
+impl<B: Backend, F: FnMut(&str, &[usize]) -> Option<Vec<f32>>> ModuleMapper<B> for Writer<F> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -71,10 +76,33 @@ impl<B: Backend, F: FnMut(&str, &[usize]) -> Vec<f32>> ModuleMapper<B> for Write
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let path = self.path.join(".");
-        param.map(|tensor| {
-            let (shape, requires_grad) = (tensor.dims(), tensor.is_require_grad());
-            let values = (self.each)(&path, &shape);
-            from_host(values, shape, &tensor.device()).set_require_grad(requires_grad)
-        })
+        let shape = param.dims();
+        match (self.each)(&path, &shape) {
+            Some(values) => param.map(|tensor| {
+                let requires_grad = tensor.is_require_grad();
+                from_host(values, shape, &tensor.device()).set_require_grad(requires_grad)
+            }),
+            None => param,
+        }
+    }
+}
+
+struct Chooser<F> {
+    path: Vec<String>,
+    is_trained: F,
+}
+
+impl<B: Backend, F: Fn(&str) -> bool> ModuleMapper<B> for Chooser<F> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let is_trained = (self.is_trained)(&self.path.join("."));
+        param.set_require_grad(is_trained)
     }
 }

@@ -1,13 +1,24 @@
-//! Tokenizers in Hugging Face's `tokenizer.json`: trained here or loaded.
+//! Tokenizers of the `tokenizers` crate: trained here, or loaded from a checkpoint folder's files.
+
+mod byte_level;
+mod folder;
+mod merges;
+mod pieces;
+mod protobuf;
+mod sentence_piece;
+mod special_tokens;
+mod template;
 
 use std::fmt;
 use std::path::Path;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use serde_json::Value;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer, TokenizerBuilder, TokenizerImpl};
+use tokenizers::{AddedToken, Encoding, PostProcessorWrapper, Tokenizer, TokenizerBuilder, TokenizerImpl};
 use userprint_core::{Tokenize, TokenizeError, Tokens};
 
 use crate::ModelError;
@@ -29,10 +40,26 @@ pub enum Bos {
     Never,
 }
 
+impl Bos {
+    /// All rules.
+    pub const ALL: [Self; 3] = [Self::Tokenizer, Self::Always, Self::Never];
+
+    /// The name in experiment files and score tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tokenizer => "tokenizer",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
 pub struct HfTokenizer {
     inner: Tokenizer,
+    /// One past the largest id: a vocabulary with holes has fewer tokens than that.
+    vocab_size: usize,
 }
 
 impl fmt::Debug for HfTokenizer {
@@ -50,7 +77,7 @@ impl HfTokenizer {
         let smallest = ByteLevel::alphabet().len() + 1;
         if vocab_size < smallest {
             return Err(ModelError::Config {
-                key: "vocab_size",
+                key: "vocab_size".to_owned(),
                 found: vocab_size.to_string(),
                 expected: format!("at least {smallest}: all bytes and {END_OF_TEXT}"),
             });
@@ -80,8 +107,26 @@ impl HfTokenizer {
             .map_err(failed)?;
         tokenizer.train(&mut trainer, texts.iter()).map_err(failed)?;
         let json = tokenizer.to_string(false).map_err(failed)?;
-        let inner = json.parse::<Tokenizer>().map_err(failed)?;
-        Ok(Self { inner })
+        Ok(Self::new(json.parse().map_err(failed)?))
+    }
+
+    /// Loads whichever tokenizer a checkpoint folder holds, the first of these:
+    ///
+    /// 1. `tokenizer.json`, as [`load`](Self::load) does;
+    /// 2. GPT-2's `vocab.json` and `merges.txt`, with the special tokens of `tokenizer_config.json`,
+    ///    `special_tokens_map.json` and `added_tokens.json`;
+    /// 3. SentencePiece's `tokenizer.model`, or the only `*.model` file: byte-pair models without a table of
+    ///    characters (Llama's).
+    ///
+    /// With 2 a beginning-of-text token is put before texts if `tokenizer_config.json` says `add_bos_token`,
+    /// with 3 unless it denies it.
+    /// With 3, as in SentencePiece, the name of a control token in a text is text.
+    ///
+    /// # Errors
+    /// [`ModelError::NoTokenizer`] where there is none of them, [`ModelError::Io`] for a file that is none,
+    /// [`ModelError::UnsupportedTokenizer`] where `tokenizers` would find other ids than the original.
+    pub fn load_folder(folder: &Path) -> Result<Self, ModelError> {
+        folder::load(folder)
     }
 
     /// Loads a `tokenizer.json`; truncation and padding that it may ask for are switched off.
@@ -94,7 +139,18 @@ impl HfTokenizer {
             text.parse().map_err(|e: tokenizers::Error| io(path, "read it as a tokenizer", e))?;
         inner.with_truncation(None).map_err(|e| io(path, "switch truncation off", e))?;
         inner.with_padding(None);
-        Ok(Self { inner })
+        Ok(Self::new(inner))
+    }
+
+    fn new(inner: Tokenizer) -> Self {
+        let largest = inner.get_vocab(true).into_values().max();
+        Self { inner, vocab_size: largest.map_or(0, |id| id as usize + 1) }
+    }
+
+    /// From the parts of a `tokenizer.json`, made of the file at `path`.
+    fn from_parts(path: &Path, parts: &Value) -> Result<Self, ModelError> {
+        let inner = parts.to_string().parse();
+        Ok(Self::new(inner.map_err(|e: tokenizers::Error| io(path, "make a tokenizer of it", e))?))
     }
 
     /// Writes a `tokenizer.json`, beside its place first and then renamed.
@@ -104,6 +160,11 @@ impl HfTokenizer {
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
         let text = self.inner.to_string(true).map_err(|e| io(path, "arrange it", e))?;
         crate::checkpoint::write_beside(path, text.as_bytes())
+    }
+
+    /// The token of an id, as `tokenizer.json` spells it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// The token to put before a text, if any, given the checkpoint's `bos_token_id`.
@@ -125,20 +186,26 @@ impl HfTokenizer {
 
 impl Tokenize for HfTokenizer {
     fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.vocab_size
     }
 
     fn encode(&self, texts: &[&str]) -> Result<Tokens, TokenizeError> {
+        // What the library says may quote the text.
+        let encode = |text: &&str| self.inner.encode(*text, false).map_err(drop).map(columns);
+        let encoded: Vec<_> = texts.par_iter().map(encode).collect();
         let mut tokens = Tokens::default();
-        for (index, text) in texts.iter().enumerate() {
-            let encoding = self.inner.encode(*text, false);
-            let encoding = // What the library says may quote the text.
-                encoding.map_err(|_| TokenizeError::Failed { index })?;
-            tokens.ids.push(encoding.get_ids().iter().copied());
-            tokens.spans.push(encoding.get_offsets().iter().map(|&(start, end)| [start as u32, end as u32]));
+        for (index, columns) in encoded.into_iter().enumerate() {
+            let (ids, spans) = columns.map_err(|()| TokenizeError::Failed { index })?;
+            tokens.ids.push(ids);
+            tokens.spans.push(spans);
         }
         Ok(tokens)
     }
+}
+
+fn columns(encoding: Encoding) -> (Vec<u32>, Vec<[u32; 2]>) {
+    let span = |&(start, end): &(usize, usize)| [start as u32, end as u32];
+    (encoding.get_ids().to_vec(), encoding.get_offsets().iter().map(span).collect())
 }
 
 #[cfg(test)]

@@ -11,4 +11,4 @@ mod table;
 pub use error::ScoreError;
 pub use in_memory::InMemoryScorer;
 pub use scorer::{Scorer, ScorerId};
-pub use table::{ScoreTable, zlib_bytes};
+pub use table::{Reading, ScoreTable, zlib_bytes};

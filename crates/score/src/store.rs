@@ -17,7 +17,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use userprint_core::{ExampleId, Moments, Ragged, TextScores, UserId};
 
-use crate::{ScoreError, ScoreTable, ScorerId};
+use crate::{Reading, ScoreError, ScoreTable, ScorerId};
 
 /// Statistics of users: the content of `statistics.parquet`, one row a user, sorted by user.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,8 +56,16 @@ pub fn write_scores(path: &Path, table: &ScoreTable) -> Result<(), ScoreError> {
         columns.push(("std_dev_log_p", f32_lists(&moments.std_dev)));
         columns.push(("is_argmax", bool_lists(&moments.is_argmax)));
     }
-    let with_bos = if table.with_bos { "true" } else { "false" };
-    write(path, columns, &[("scorer", table.scorer.as_str()), ("with_bos", with_bos)])
+    let Reading { bos, bos_token, max_tokens, long_texts } = &table.reading;
+    let (bos_token, max_tokens) = (bos_token.map(|id| id.to_string()), max_tokens.to_string());
+    let mut metadata = vec![
+        ("scorer", table.scorer.as_str()),
+        ("bos", bos),
+        ("max_tokens", &max_tokens),
+        ("long_texts", long_texts),
+    ];
+    metadata.extend(bos_token.as_deref().map(|id| ("bos_token", id)));
+    write(path, columns, &metadata)
 }
 
 /// Reads a score table, ours or of another tool: `user_id`, `example_id`, `log_likelihood` and `n_tokens` are needed.
@@ -84,7 +92,12 @@ pub fn read_scores(path: &Path) -> Result<ScoreTable, ScoreError> {
     };
     Ok(ScoreTable {
         scorer: ScorerId::new(of("scorer").unwrap_or_else(|| "imported".to_owned())),
-        with_bos: of("with_bos").as_deref() == Some("true"),
+        reading: Reading {
+            bos: of("bos").unwrap_or_else(|| "unknown".to_owned()),
+            bos_token: of("bos_token").and_then(|id| id.parse().ok()),
+            max_tokens: of("max_tokens").and_then(|n| n.parse().ok()).unwrap_or(0),
+            long_texts: of("long_texts").unwrap_or_else(|| "unknown".to_owned()),
+        },
         user_id: columns.strings("user_id")?.into_iter().map(UserId::new).collect(),
         example_id: columns.strings("example_id")?.into_iter().map(ExampleId::new).collect(),
         n_bytes: sizes("n_bytes"),
@@ -280,7 +293,12 @@ mod tests {
         let moments = Moments { mean: tokens.clone(), std_dev: tokens.clone(), is_argmax };
         ScoreTable {
             scorer: ScorerId::new("target"),
-            with_bos: true,
+            reading: Reading {
+                bos: "always".to_owned(),
+                bos_token: Some(7),
+                max_tokens: 256,
+                long_texts: "truncate".to_owned(),
+            },
             user_id: ["a", "b"].map(UserId::new).to_vec(),
             example_id: ["1", "1"].map(ExampleId::new).to_vec(),
             n_bytes: vec![10, 20],

@@ -12,8 +12,8 @@ use crate::ScorerId;
 pub struct ScoreTable {
     /// Who scored.
     pub scorer: ScorerId,
-    /// Whether a beginning-of-text token stood before each text; without one the first token is not scored.
-    pub with_bos: bool,
+    /// How texts were read.
+    pub reading: Reading,
     /// Whose example it is.
     pub user_id: Vec<UserId>,
     /// Which example of that user.
@@ -24,6 +24,19 @@ pub struct ScoreTable {
     pub zlib_bytes: Vec<u64>,
     /// The scores.
     pub scores: TextScores,
+}
+
+/// How a scorer read texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The rule by which a beginning-of-text token stands before each text.
+    pub bos: String,
+    /// That token, where there is one; without it the first token of a text is not scored.
+    pub bos_token: Option<u32>,
+    /// Longest input in tokens.
+    pub max_tokens: u64,
+    /// What became of longer texts.
+    pub long_texts: String,
 }
 
 /// Bytes of a text under zlib at its default level.

@@ -7,8 +7,8 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use userprint_core::Fingerprint;
 use userprint_model::checkpoint::{self, NamedTensors};
-use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{CausalLm, HfTokenizer, ModelError, Params};
+use userprint_model::weights::{self, Weights};
+use userprint_model::{CausalLm, HfTokenizer, ModelConfig, ModelError, Params};
 
 use crate::{CurvePoint, Optimizer, TrainError};
 
@@ -18,7 +18,7 @@ pub struct Checkpoints<'a> {
     /// The folder: the best model in Hugging Face's layout, the state beside it.
     pub folder: &'a Path,
     /// Written with the model.
-    pub config: &'a GptNeoConfig,
+    pub config: &'a ModelConfig,
     /// Written with the model.
     pub tokenizer: &'a HfTokenizer,
     /// Everything that changes the result: a state of another fingerprint is refused.
@@ -53,8 +53,11 @@ impl Checkpoints<'_> {
         progress: &Progress,
     ) -> Result<(), TrainError> {
         let mut tensors = NamedTensors::new();
+        let is_trained = lm.trained();
         Params::for_each(&lm.module, |path, shape, values| {
-            tensors.insert(format!("weight.{path}"), (shape.to_vec(), values));
+            if is_trained(path) {
+                tensors.insert(format!("weight.{path}"), (shape.to_vec(), values));
+            }
         });
         for (path, (first, second)) in &optimizer.moments {
             for (kind, tensor) in [("first", first), ("second", second)] {
@@ -67,7 +70,7 @@ impl Checkpoints<'_> {
         let metadata = [("fingerprint", self.fingerprint.hex()), ("progress", progress)];
         let metadata: Vec<(&str, &str)> =
             metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        Ok(checkpoint::write_tensors(&self.state_path(), &tensors, &metadata)?)
+        Ok(weights::write(&self.state_path(), &tensors, &metadata)?)
     }
 
     /// Reads the state back, if there is one.
@@ -81,39 +84,39 @@ impl Checkpoints<'_> {
             return Ok(None);
         }
         let refuse = |reason: String| TrainError::State { path: path.clone(), reason };
-        let read = checkpoint::read_tensors(&path);
-        let (mut tensors, metadata) = read.map_err(|error| refuse(with_causes(&error)))?;
-        if metadata.get("fingerprint") != Some(&self.fingerprint.hex()) {
+        let state = Weights::open_file(&path).map_err(|error| refuse(with_causes(&error)))?;
+        if state.metadata().get("fingerprint") != Some(&self.fingerprint.hex()) {
             return Err(refuse("its settings or data differ".to_owned()));
         }
-        let progress =
-            metadata.get("progress").ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
+        let progress = state.metadata().get("progress");
+        let progress = progress.ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
         let progress: Progress = serde_json::from_str(progress).map_err(|e| refuse(e.to_string()))?;
-        let mut missing = None;
-        Params::for_each_mut(&mut lm.module, |path, shape| match tensors.remove(&format!("weight.{path}")) {
-            Some((found, values)) if found == shape => values,
-            _ => {
-                missing.get_or_insert(path.to_owned());
-                vec![0.0; shape.iter().product()]
+        let read = |kind: &str, path: &str, n: usize| {
+            let found = state.get(&format!("{kind}.{path}")).and_then(|tensor| tensor.read().ok());
+            let values = found.filter(|values| values.len() == n);
+            values.ok_or_else(|| refuse(format!("tensor {kind}.{path} is missing or misshapen")))
+        };
+        let (mut failure, mut trained) = (None, Vec::new());
+        let is_trained = lm.trained();
+        Params::for_each_mut(&mut lm.module, |path, shape| {
+            let n = shape.iter().product();
+            if !is_trained(path) {
+                return None;
             }
+            trained.push((path.to_owned(), n));
+            read("weight", path, n).map_err(|error| failure.get_or_insert(error)).ok()
         });
-        if let Some(path) = missing {
-            return Err(refuse(format!("tensor weight.{path} is missing or misshapen")));
+        if let Some(error) = failure {
+            return Err(error);
         }
         let mut optimizer = Optimizer { step: progress.step, ..Optimizer::default() };
         if progress.step > 0 {
-            let mut sizes = Vec::new();
-            Params::for_each(&lm.module, |path, shape, _| {
-                sizes.push((path.to_owned(), shape.iter().product::<usize>()))
-            });
-            for (path, n) in sizes {
-                let mut take = |kind: &str| match tensors.remove(&format!("{kind}.{path}")) {
-                    Some((_, values)) if values.len() == n => {
-                        Ok(Tensor::<B::InnerBackend, 1>::from_data(TensorData::new(values, [n]), device))
-                    }
-                    _ => Err(refuse(format!("tensor {kind}.{path} is missing or misshapen"))),
+            for (path, n) in trained {
+                let moment = |kind| {
+                    let values = read(kind, &path, n)?;
+                    Ok::<_, TrainError>(Tensor::from_data(TensorData::new(values, [n]), device))
                 };
-                let moments = (take("first")?, take("second")?);
+                let moments = (moment("first")?, moment("second")?);
                 optimizer.moments.insert(path, moments);
             }
         }

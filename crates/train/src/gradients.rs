@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor};
-use userprint_kernels::head;
+use userprint_kernels::head::{self, Head};
 use userprint_model::backend::KernelBackend;
 use userprint_model::{Batch, CausalLm};
 
@@ -45,29 +45,33 @@ impl<B: AutodiffBackend> Gradients<B> {
     }
 }
 
-/// Mean next-token loss of a batch and its gradients.
+/// Mean next-token loss of a batch and its gradients, of adapters alone where the model has some.
 ///
 /// The head's share comes from [`head::head_loss`] in tiles; autodiff carries it from the hidden states down.
 pub fn gradients<B: TrainBackend>(lm: &CausalLm<B>, batch: &Batch<B>) -> Gradients<B> {
-    let hidden = lm.hidden(batch.ids.clone());
+    let hidden = lm.hidden(batch);
     let hidden = match &batch.places {
         Some(places) => hidden.select(0, places.clone()),
         None => hidden,
     };
     let targets: Tensor<B::InnerBackend, 1, Int> = batch.targets.clone().inner();
     let weights = Tensor::full([batch.n_tokens], 1.0 / batch.n_tokens as f64, &targets.device());
-    let head = head::head_loss(&hidden.clone().inner(), &lm.head().inner(), &targets, &weights);
+    let Head { weight, soft_cap } = lm.head();
+    let head = Head { weight: weight.inner(), soft_cap };
+    let found = head::head_loss(&hidden.clone().inner(), &head, &targets, &weights, lm.is_adapted());
     // The gradient of ⟨hidden, d_hidden⟩ by the hidden states is d_hidden.
-    let carried = (hidden * Tensor::from_inner(head.d_hidden)).sum();
+    let carried = (hidden * Tensor::from_inner(found.d_hidden)).sum();
     let grads = carried.backward();
     let mut collector = Collector { path: Vec::new(), grads, by_path: BTreeMap::new() };
     lm.module.visit(&mut collector);
     let mut by_path = collector.by_path;
-    let n = head.d_weight.dims().iter().product::<usize>();
-    let d_weight = head.d_weight.reshape([n]);
-    let embedded = by_path.remove("wte.weight");
-    by_path.insert("wte.weight".to_owned(), embedded.map_or(d_weight.clone(), |g| g + d_weight));
-    let loss_nats = head.loss.into_data().iter::<f64>().sum();
+    if let Some(d_weight) = found.d_weight {
+        let n = d_weight.dims().iter().product::<usize>();
+        let d_weight = d_weight.reshape([n]);
+        let embedded = by_path.remove(lm.head_path());
+        by_path.insert(lm.head_path().to_owned(), embedded.map_or(d_weight.clone(), |g| g + d_weight));
+    }
+    let loss_nats = found.loss.into_data().iter::<f64>().sum();
     Gradients { loss_nats, by_path }
 }
 

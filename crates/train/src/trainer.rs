@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
-use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use userprint_core::{Detail, ExampleSource, Ragged, Seed, Tokenize, UserIdx};
 use userprint_model::backend::KernelBackend;
-use userprint_model::{Batch, CausalLm, Decoder, LocalScorer, Params, ScoringOptions};
+use userprint_model::{Batch, CausalLm, LocalScorer, Params, ScoringOptions};
 use userprint_score::{ScoreError, Scorer};
 
 use crate::checkpoints::Progress;
@@ -95,8 +94,8 @@ pub fn train<B: KernelBackend>(
     if data.validation.held_in.is_empty() {
         return Err(TrainError::NoValidation);
     }
-    let device = start.head().device();
-    let mut lm = with_gradients::<Autodiff<B>>(start, &device);
+    let device = start.device();
+    let mut lm = with_gradients::<Autodiff<B>>(start);
     let resumed = checkpoints.read_state(&mut lm, &device)?;
     let (optimizer, progress) = resumed.unwrap_or_default();
     let sequences = Sequences::new(
@@ -130,14 +129,10 @@ pub fn train<B: KernelBackend>(
     })
 }
 
-/// The same weights on the backend that records gradients.
-fn with_gradients<B: AutodiffBackend>(start: &CausalLm<B::InnerBackend>, device: &B::Device) -> CausalLm<B> {
-    let mut values = Vec::new();
-    Params::for_each(&start.module, |_, _, host| values.push(host));
-    let mut values = values.into_iter();
-    let mut module = Decoder::<B>::zeros(&start.config, device);
-    Params::for_each_mut(&mut module, |_, _| values.next().expect("both modules have the same parameters"));
-    CausalLm { config: start.config.clone(), module }
+/// The same weights, recording gradients: of adapters alone where the model has some.
+fn with_gradients<B: AutodiffBackend>(start: &CausalLm<B::InnerBackend>) -> CausalLm<B> {
+    let CausalLm { config, module } = CausalLm::from_inner(start);
+    CausalLm { config, module: Params::require_gradients(module, start.trained()) }
 }
 
 /// One training under way.
@@ -251,7 +246,7 @@ impl<B: TrainBackend> Run<'_, B> {
         if texts.is_empty() {
             return Ok(None);
         }
-        let lm = CausalLm { config: self.lm.config.clone(), module: self.lm.module.valid() };
+        let lm = self.lm.without_gradients();
         let options = ScoringOptions { bos_token: Some(self.data.separator), ..ScoringOptions::default() };
         let scorer =
             LocalScorer::new("validation", lm, Arc::new(self.checkpoints.tokenizer.clone()), options);

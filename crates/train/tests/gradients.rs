@@ -90,8 +90,8 @@ fn by_autodiff(documents: &[Vec<u32>]) -> Found {
         }
     }
     let device = batch.ids.device();
-    let hidden = lm.hidden(batch.ids).reshape([b * t, lm.config.width]);
-    let log_p = log_softmax(hidden.matmul(lm.head().transpose()), 1);
+    let hidden = lm.hidden(&batch).reshape([b * t, lm.config.width]);
+    let log_p = log_softmax(hidden.matmul(lm.head().weight.transpose()), 1);
     let targets = Tensor::from_data(TensorData::new(targets, [b * t, 1]), &device);
     let weights = Tensor::<Backend, 2>::from_data(TensorData::new(weights, [b * t, 1]), &device);
     let loss = (log_p.gather(1, targets) * weights).sum().neg();

@@ -2,6 +2,7 @@
 
 mod tiny;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
@@ -13,6 +14,7 @@ use tiny::Tiny;
 use userprint_core::{Fingerprinter, Ragged, Seed};
 use userprint_mitigate::{MitigateError, TrainingRule};
 use userprint_model::backend::Cpu;
+use userprint_model::weights::{self, Weights};
 use userprint_model::{CausalLm, ModelError, Params, checkpoint};
 use userprint_score::ScoreError;
 use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings};
@@ -40,6 +42,14 @@ fn bytes(folder: &Path, file: &str) -> Vec<u8> {
     fs::read(folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// A state's tensors and metadata.
+fn read(path: &Path) -> (Tensors, BTreeMap<String, String>) {
+    let state = Weights::open_file(path).expect("a state");
+    (state.read_all().expect("the tensors can be read"), state.metadata().clone())
+}
+
 /// Trains up to this step and dies there, as a killed process does: after the step's own evaluation.
 fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
     let mut hook = |report: &StepReport| {
@@ -57,7 +67,7 @@ fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
 fn assert_same(found: (&TrainOutcome, &Path), expected: (&TrainOutcome, &Path), what: &str) {
     assert_eq!(found.0, expected.0, "{what}");
     assert!(bytes(found.1, MODEL) == bytes(expected.1, MODEL), "{what}: another model is kept");
-    let state = |folder: &Path| checkpoint::read_tensors(&folder.join(STATE)).expect("a state");
+    let state = |folder: &Path| read(&folder.join(STATE));
     assert!(state(found.1) == state(expected.1), "{what}: another state at the end");
 }
 
@@ -172,8 +182,8 @@ fn state_of_another_training() {
 #[test]
 fn state_of_another_model() {
     let wider = |tiny: &mut Tiny, _: &Path| {
-        tiny.config.hidden_size = 32;
-        let decoder = tiny.config.decoder().expect("a config of this family");
+        tiny.config = tiny.config.with("hidden_size", 32).expect("a config of this family");
+        let decoder = tiny.config.decoder.clone();
         tiny.start = CausalLm::init(decoder, Seed(1), &Default::default());
     };
     check_state_refused(wider, &["weight.", "is missing or misshapen"]);
@@ -198,10 +208,10 @@ fn state_cut_short() {
 /// Takes the tensors of this prefix out of a state.
 fn without(prefix: &'static str) -> impl FnOnce(&mut Tiny, &Path) {
     move |_, path| {
-        let (mut tensors, metadata) = checkpoint::read_tensors(path).expect("a state");
+        let (mut tensors, metadata) = read(path);
         tensors.retain(|key, _| !key.starts_with(prefix));
         let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        checkpoint::write_tensors(path, &tensors, &metadata).expect("the state can be written");
+        weights::write(path, &tensors, &metadata).expect("the state can be written");
     }
 }
 

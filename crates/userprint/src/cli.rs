@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::backend::BackendName;
 use crate::experiment::RawExperiment;
+use crate::model::ModelCommand;
 use crate::pipeline::{Pipeline, Stage};
 use crate::pool;
 
@@ -16,7 +17,8 @@ Examples:
   userprint run experiment.toml --seed 2   another split, in another folder
   userprint score experiment.toml          stop after scoring
   userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
-                                           one AUROC from several seeds";
+                                           one AUROC from several seeds
+  userprint model inspect gpt-neo-125m     what a checkpoint holds";
 
 /// Tell, with evidence, whether a person's data was used to fine-tune a language model.
 #[derive(Debug, Parser)]
@@ -49,6 +51,9 @@ enum Command {
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
     #[command(after_help = "Example: userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json")]
     Pool(PoolArgs),
+    /// Look at a checkpoint, score a corpus with it, merge an adapter, fetch one.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Print an experiment file to start from.
     #[command(after_help = "Example: userprint example > experiment.toml")]
     Example,
@@ -73,6 +78,9 @@ pub(crate) struct RunArgs {
     /// Where the models run, instead of the experiment's.
     #[arg(long, value_enum)]
     backend: Option<BackendName>,
+    /// Connect to nothing: a model of the hub must be in the cache.
+    #[arg(long)]
+    offline: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -99,6 +107,7 @@ impl Cli {
             Command::Score(args) => args.run(Stage::Score),
             Command::Attack(args) => args.run(Stage::Attack),
             Command::Pool(args) => say(&pool::pool(&args)?),
+            Command::Model(command) => say(&command.run()?),
             Command::Example => say(include_str!("../example.toml").trim_end()),
         }
     }
@@ -115,7 +124,7 @@ impl RunArgs {
         }
         let experiment = raw.check()?;
         let folder = self.runs.join(format!("{}-seed{}", experiment.raw.name, experiment.raw.seed));
-        let summary = Pipeline::open(experiment, &folder)?.run(last)?;
+        let summary = Pipeline::open(experiment, &folder, self.offline)?.run(last)?;
         say(&summary)
     }
 }

@@ -8,8 +8,8 @@ use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
-use userprint_model::Bos;
-use userprint_model::gpt_neo::GptNeoConfig;
+use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, gpt_neo};
+use userprint_score::Reading;
 use userprint_train::{Packing, TrainSettings};
 
 use crate::backend::BackendName;
@@ -44,6 +44,8 @@ pub(crate) struct RawCorpus {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawReference {
     pub(crate) checkpoint: Option<PathBuf>,
+    pub(crate) hub: Option<String>,
+    pub(crate) revision: Option<String>,
     pub(crate) vocab_size: Option<usize>,
     pub(crate) context: Option<usize>,
     pub(crate) width: Option<usize>,
@@ -58,6 +60,7 @@ pub(crate) struct RawTarget {
     pub(crate) max_examples_per_user: Option<u32>,
     #[serde(default)]
     pub(crate) exact_dedup: bool,
+    pub(crate) lora: Option<LoraConfig>,
     pub(crate) training: RawTraining,
 }
 
@@ -82,8 +85,14 @@ pub(crate) struct RawTraining {
 pub(crate) struct RawScore {
     pub(crate) bos: String,
     pub(crate) max_tokens: usize,
+    #[serde(default = "truncate")]
+    pub(crate) long_texts: String,
     pub(crate) detail: String,
     pub(crate) batch_tokens: usize,
+}
+
+fn truncate() -> String {
+    "truncate".to_owned()
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,13 +129,14 @@ pub(crate) enum CorpusChoice {
 #[derive(Clone, Debug)]
 pub(crate) enum ReferenceChoice {
     Checkpoint(PathBuf),
+    Hub { name: String, revision: Option<String> },
     Pretrain(Box<PretrainChoice>),
 }
 
 /// How the reference is pre-trained.
 #[derive(Clone, Debug)]
 pub(crate) struct PretrainChoice {
-    pub(crate) config: GptNeoConfig,
+    pub(crate) config: ModelConfig,
     pub(crate) settings: TrainSettings,
     pub(crate) max_validation_examples: usize,
 }
@@ -135,6 +145,7 @@ pub(crate) struct PretrainChoice {
 #[derive(Debug)]
 pub(crate) struct TargetChoice {
     pub(crate) mitigation: Mitigation,
+    pub(crate) lora: Option<LoraConfig>,
     pub(crate) settings: TrainSettings,
     pub(crate) max_validation_examples: usize,
 }
@@ -144,8 +155,21 @@ pub(crate) struct TargetChoice {
 pub(crate) struct ScoreChoice {
     pub(crate) bos: Bos,
     pub(crate) max_tokens: usize,
+    pub(crate) long_texts: LongTexts,
     pub(crate) batch_tokens: usize,
     pub(crate) detail: Detail,
+}
+
+impl ScoreChoice {
+    /// What a score table keeps of it.
+    pub(crate) fn recorded(&self, bos_token: Option<u32>) -> Reading {
+        Reading {
+            bos: self.bos.name().to_owned(),
+            bos_token,
+            max_tokens: self.max_tokens as u64,
+            long_texts: self.long_texts.name().to_owned(),
+        }
+    }
 }
 
 impl RawExperiment {
@@ -209,7 +233,7 @@ impl RawExperiment {
             bail!("[split]: public is 0, expected a share above 0: the public users pre-train the reference");
         }
         if let ReferenceChoice::Pretrain(pretrain) = &reference {
-            target.settings.check(pretrain.config.max_position_embeddings).context("[target.training]")?;
+            target.settings.check(pretrain.config.decoder.context).context("[target.training]")?;
         }
         Ok(Experiment {
             seed: Seed(self.seed),
@@ -253,22 +277,33 @@ impl RawCorpus {
 impl RawReference {
     fn check(&self) -> anyhow::Result<ReferenceChoice> {
         let shape = [self.vocab_size, self.context, self.width, self.layers, self.heads];
-        if let Some(checkpoint) = &self.checkpoint {
-            if shape.iter().any(Option::is_some) || self.training.is_some() {
+        let is_pretrained = shape.iter().any(Option::is_some) || self.training.is_some();
+        let ready = match (&self.checkpoint, &self.hub) {
+            (None, None) => None,
+            (Some(_), Some(_)) => bail!("[reference] has both `checkpoint` and `hub`, expected one of them"),
+            (Some(folder), None) => Some(ReferenceChoice::Checkpoint(folder.clone())),
+            (None, Some(name)) => {
+                Some(ReferenceChoice::Hub { name: name.clone(), revision: self.revision.clone() })
+            }
+        };
+        if self.revision.is_some() && self.hub.is_none() {
+            bail!("[reference] has a `revision` without `hub`: a revision is one of a model on the hub");
+        }
+        if let Some(ready) = ready {
+            if is_pretrained {
                 bail!(
                     "[reference] names a checkpoint, so `vocab_size` to `heads` and [reference.training] must go"
                 );
             }
-            return Ok(ReferenceChoice::Checkpoint(checkpoint.clone()));
+            return Ok(ready);
         }
         let [Some(vocab_size), Some(context), Some(width), Some(layers), Some(heads)] = shape else {
             bail!(
-                "[reference] needs either `checkpoint` or all of `vocab_size`, `context`, `width`, `layers`, `heads`"
+                "[reference] needs either `checkpoint`, or `hub`, or all of `vocab_size`, `context`, `width`, `layers`, `heads`"
             );
         };
         let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
-        let config = GptNeoConfig::small(vocab_size, context, width, layers, heads);
-        config.decoder().context("[reference]")?;
+        let config = gpt_neo::small(vocab_size, context, width, layers, heads).context("[reference]")?;
         let settings = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
         let max_validation_examples = training.max_validation_examples;
@@ -288,10 +323,14 @@ impl RawTarget {
             }
             filters.push(Box::new(UserCap { max_examples }));
         }
+        if let Some(lora) = &self.lora {
+            lora.check().context("[target.lora]")?;
+        }
         let settings = self.training.check().context("[target.training]")?;
         let mitigation = Mitigation { filters, training: settings.rule, stop: settings.stop };
         Ok(TargetChoice {
             mitigation,
+            lora: self.lora.clone(),
             settings,
             max_validation_examples: self.training.max_validation_examples,
         })
@@ -322,12 +361,10 @@ impl RawTraining {
 }
 
 impl RawScore {
-    fn check(&self) -> anyhow::Result<ScoreChoice> {
-        let bos = one_of("score.bos", &self.bos, &["tokenizer", "always", "never"], |name| match name {
-            "tokenizer" => Some(Bos::Tokenizer),
-            "always" => Some(Bos::Always),
-            "never" => Some(Bos::Never),
-            _ => None,
+    pub(crate) fn check(&self) -> anyhow::Result<ScoreChoice> {
+        let bos_names = Bos::ALL.map(Bos::name);
+        let bos = one_of("score.bos", &self.bos, &bos_names, |name| {
+            Bos::ALL.into_iter().find(|bos| bos.name() == name)
         })?;
         let detail =
             one_of("score.detail", &self.detail, &["total", "tokens", "moments"], |name| match name {
@@ -336,13 +373,23 @@ impl RawScore {
                 "moments" => Some(Detail::Moments),
                 _ => None,
             })?;
+        let long_names = LongTexts::ALL.map(LongTexts::name);
+        let long_texts = one_of("score.long_texts", &self.long_texts, &long_names, |name| {
+            LongTexts::ALL.into_iter().find(|long_texts| long_texts.name() == name)
+        })?;
         if self.max_tokens < 2 {
             bail!(
                 "score.max_tokens is {}, expected at least 2: one token of context and one to score",
                 self.max_tokens
             );
         }
-        Ok(ScoreChoice { bos, max_tokens: self.max_tokens, batch_tokens: self.batch_tokens, detail })
+        Ok(ScoreChoice {
+            bos,
+            max_tokens: self.max_tokens,
+            long_texts,
+            batch_tokens: self.batch_tokens,
+            detail,
+        })
     }
 }
 

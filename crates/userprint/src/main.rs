@@ -1,8 +1,11 @@
 //! The command line of userprint.
 
 mod backend;
+mod checkpoint;
 mod cli;
 mod experiment;
+mod hub;
+mod model;
 mod pipeline;
 mod pool;
 mod progress;

@@ -1,17 +1,32 @@
 //! The pipeline: stages in order, each found by its hash and skipped when done.
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
 use userprint_core::{Fingerprint, Fingerprinter};
 use userprint_data::{InMemoryCorpus, Population, read_corpus};
+use userprint_model::hub::HubModel;
+use userprint_model::weights::Weights;
 
 use crate::experiment::{CorpusChoice, Experiment, ReferenceChoice};
+use crate::hub;
 use crate::results::Results;
-use crate::run_folder::{RunFolder, file_hash};
+use crate::run_folder::{HubRecord, RunFolder, file_hash};
 use crate::stages::{self, StageOutput};
+
+/// Files of a checkpoint besides its weights; tokenizers come in several forms.
+const CONFIG_AND_TOKENIZER: [&str; 8] = [
+    "config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
 
 /// A stage of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,17 +61,33 @@ pub(crate) struct Pipeline {
     pub(crate) experiment: Experiment,
     pub(crate) folder: RunFolder,
     corpus: OnceCell<InMemoryCorpus>,
+    hub_folder: Option<PathBuf>,
 }
 
 impl Pipeline {
     /// Opens the run folder and writes the resolved experiment file into it.
-    pub(crate) fn open(experiment: Experiment, path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// A reference from the hub is fetched here; offline it must be in the cache.
+    pub(crate) fn open(experiment: Experiment, path: &Path, offline: bool) -> anyhow::Result<Self> {
         let mut folder = RunFolder::open(path)?;
         folder.write("experiment.toml", toml::to_string(&experiment.raw.resolved()?)?.as_bytes())?;
         folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();
         folder.manifest.backend = experiment.raw.backend.name().to_owned();
         folder.manifest.machine = machine();
-        Ok(Self { experiment, folder, corpus: OnceCell::new() })
+        let hub_folder = match &experiment.reference {
+            ReferenceChoice::Hub { name, revision } => {
+                let (model, record) = pinned(folder.manifest.hub.as_ref(), name, revision, offline)?;
+                folder.manifest.hub = Some(record);
+                Some(model.folder)
+            }
+            _ => None,
+        };
+        Ok(Self { experiment, folder, corpus: OnceCell::new(), hub_folder })
+    }
+
+    /// The folder of the reference that came from the hub.
+    pub(crate) fn hub_folder(&self) -> anyhow::Result<&Path> {
+        self.hub_folder.as_deref().context("the reference does not come from the hub")
     }
 
     /// Runs all stages up to `last` that are not done yet; the answer is what to tell the user.
@@ -85,7 +116,7 @@ impl Pipeline {
             Stage::Prepare => stages::prepare::run(self),
             Stage::Pretrain => stages::pretrain::run(self, hash),
             Stage::Train => stages::train::run(self, hash),
-            Stage::Score => stages::score::run(self),
+            Stage::Score => stages::score::run(self, hash),
             Stage::Attack => stages::attack::run(self),
             Stage::Report => stages::report::run(self),
         }
@@ -113,13 +144,8 @@ impl Pipeline {
             }
             Stage::Pretrain => {
                 let checkpoint = match &self.experiment.reference {
-                    ReferenceChoice::Checkpoint(folder) => {
-                        let files = ["config.json", "model.safetensors", "tokenizer.json"];
-                        files
-                            .iter()
-                            .map(|name| file_hash(&folder.join(name)))
-                            .collect::<anyhow::Result<String>>()?
-                    }
+                    ReferenceChoice::Checkpoint(folder) => hash_of_checkpoint(folder)?,
+                    ReferenceChoice::Hub { .. } => serde_json::to_string(&self.folder.manifest.hub)?,
                     ReferenceChoice::Pretrain(_) => serde_json::to_string(&raw.reference)?,
                 };
                 hash.add(checkpoint);
@@ -129,7 +155,8 @@ impl Pipeline {
             Stage::Score => {
                 let score = &raw.score;
                 // The batch size changes scores by rounding alone.
-                hash.add(serde_json::to_string(&(&score.bos, score.max_tokens, &score.detail))?);
+                let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail);
+                hash.add(serde_json::to_string(&settings)?);
             }
             Stage::Attack => hash.add(serde_json::to_string(&raw.attack)?),
             Stage::Report => hash.add(&raw.name),
@@ -171,6 +198,35 @@ impl Pipeline {
         }
         Ok(lines.join("\n"))
     }
+}
+
+/// The model of the commit that the run began with, or of the one that the revision stands for now.
+fn pinned(
+    before: Option<&HubRecord>,
+    name: &str,
+    revision: &Option<String>,
+    offline: bool,
+) -> anyhow::Result<(HubModel, HubRecord)> {
+    let before = before.filter(|record| record.name == name && record.revision == *revision);
+    let wanted = before.map(|record| record.commit.as_str()).or(revision.as_deref());
+    let model = hub::fetch(name, wanted, offline).context("[reference]")?;
+    let sha256 = model.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect();
+    let (revision, commit) = (revision.clone(), model.commit.clone());
+    let record = HubRecord { name: name.to_owned(), revision, commit, sha256 };
+    Ok((model, record))
+}
+
+/// The files of a checkpoint that make its scores.
+fn hash_of_checkpoint(folder: &Path) -> anyhow::Result<String> {
+    let names = CONFIG_AND_TOKENIZER.map(|name| folder.join(name));
+    let small = names.iter().filter(|path| path.exists()).cloned();
+    let weights = Weights::open(folder)?;
+    let files = small.chain(weights.files().iter().cloned());
+    let named = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        Ok(format!("{name}={};", file_hash(&path)?))
+    };
+    files.map(named).collect()
 }
 
 /// The processor's name and how many threads there are.

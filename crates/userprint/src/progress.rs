@@ -18,8 +18,16 @@ pub(crate) struct Bar {
 impl Bar {
     /// A bar with a name and a length.
     pub(crate) fn new(name: &'static str, length: u64) -> Self {
+        Self::with_template(name, length, "{msg:11} {wide_bar} {pos}/{len} {elapsed_precise} (eta {eta})")
+    }
+
+    /// A bar over bytes.
+    pub(crate) fn of_bytes(name: &str, n_bytes: u64) -> Self {
+        Self::with_template(name, n_bytes, "{msg} {wide_bar} {bytes}/{total_bytes} (eta {eta})")
+    }
+
+    fn with_template(name: &str, length: u64, template: &str) -> Self {
         let span = tracing::info_span!("work");
-        let template = "{msg:11} {wide_bar} {pos}/{len} {elapsed_precise} (eta {eta})";
         span.pb_set_style(
             &ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );

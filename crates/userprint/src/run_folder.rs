@@ -19,8 +19,24 @@ pub(crate) struct Manifest {
     pub(crate) backend: String,
     /// Processor and number of threads.
     pub(crate) machine: String,
+    /// The reference, where it came from the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hub: Option<HubRecord>,
     /// Finished stages by name.
     pub(crate) stages: BTreeMap<String, StageRecord>,
+}
+
+/// A model of the hub, pinned: a run goes on with the commit that it began with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HubRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// The revision asked for.
+    pub(crate) revision: Option<String>,
+    /// The commit that this stood for.
+    pub(crate) commit: String,
+    /// SHA-256 of each file by name.
+    pub(crate) sha256: BTreeMap<String, String>,
 }
 
 /// A finished stage.

@@ -45,10 +45,11 @@ const ARROWS: [(&str, &[&str]); 11] = [
 const JUDGES: [&str; 2] = ["userprint-benches", "userprint-tests"];
 
 /// Foreign crates, by the start of their name, that only some of ours may name.
-const FOREIGN: [(&[&str], &[&str]); 3] = [
+const FOREIGN: [(&[&str], &[&str]); 4] = [
     (&["burn", "cubecl"], &["userprint-kernels", "userprint-model", "userprint-train"]),
     (&["arrow", "parquet", "datafusion"], &["userprint-data", "userprint-score"]),
     (&["clap", "toml"], &["userprint", "xtask"]),
+    (&["ureq"], &["userprint-model"]),
 ];
 
 #[derive(Deserialize)]

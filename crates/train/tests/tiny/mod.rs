@@ -6,8 +6,7 @@ use std::path::Path;
 use userprint_core::{Fingerprint, Fingerprinter, Ragged, Seed, Tokenize};
 use userprint_mitigate::{StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
-use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{CausalLm, HfTokenizer};
+use userprint_model::{CausalLm, HfTokenizer, ModelConfig, gpt_neo};
 use userprint_train::{
     Checkpoints, Hook, Packing, StepReport, TrainData, TrainError, TrainOutcome, TrainSettings, Validation,
     train,
@@ -15,7 +14,7 @@ use userprint_train::{
 
 /// What one training needs; tests change what they are about.
 pub(crate) struct Tiny {
-    pub(crate) config: GptNeoConfig,
+    pub(crate) config: ModelConfig,
     pub(crate) tokenizer: HfTokenizer,
     pub(crate) start: CausalLm<Cpu>,
     pub(crate) documents: Ragged<u32>,
@@ -29,12 +28,11 @@ impl Tiny {
     pub(crate) fn new(texts: &[&str], held_in: &[&str], held_out: &[&str]) -> Self {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let tokenizer = HfTokenizer::train(&[texts, held_in, held_out].concat(), 300).expect("enough tokens");
-        let mut config = GptNeoConfig::small(300, 32, 16, 2, 2);
-        config.window_size = 4;
-        let decoder = config.decoder().expect("a config of this family");
+        let config = gpt_neo::small(300, 32, 16, 2, 2).expect("sizes that fit together");
+        let config = config.with("window_size", 4).expect("a window");
         Self {
+            start: CausalLm::init(config.decoder.clone(), Seed(1), &Default::default()),
             config,
-            start: CausalLm::init(decoder, Seed(1), &Default::default()),
             documents: tokenizer.encode(texts).expect("all texts can be encoded").ids,
             tokenizer,
             validation: Validation { held_in: owned(held_in), held_out: owned(held_out) },

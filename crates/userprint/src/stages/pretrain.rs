@@ -7,12 +7,12 @@ use rand::seq::index;
 use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
 use userprint_data::{Partition, Selection};
 use userprint_model::backend::KernelBackend;
-use userprint_model::gpt_neo::GptNeoConfig;
-use userprint_model::{CausalLm, HfTokenizer, checkpoint, n_parameters};
+use userprint_model::{CausalLm, HfTokenizer, ModelConfig, adapter, n_parameters};
 use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, tokenize, train};
 
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
+use crate::checkpoint::Checkpoint;
 use crate::experiment::ReferenceChoice;
 use crate::pipeline::Pipeline;
 use crate::progress::TrainingBar;
@@ -25,9 +25,22 @@ const REFERENCE: &str = "checkpoints/reference";
 /// What the report says of the models, in the run folder.
 const SUMMARY: &str = "reference.json";
 
-/// Files that a trained checkpoint leaves.
-pub(crate) const FILES: [&str; 5] =
-    ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "training.json"];
+/// Files that training leaves in a checkpoint folder.
+pub(crate) fn checkpoint_files(is_adapted: bool) -> &'static [&'static str] {
+    match is_adapted {
+        true => {
+            &[adapter::CONFIG, adapter::WEIGHTS, "tokenizer.json", "tokenizer_config.json", "training.json"]
+        }
+        false => &[
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "training.json",
+        ],
+    }
+}
 
 pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
@@ -35,9 +48,9 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let choice = match &pipeline.experiment.reference {
-        ReferenceChoice::Checkpoint(folder) => {
-            let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
-            checkpoint::load_tokenizer(folder, &config)?;
+        ReferenceChoice::Checkpoint(_) | ReferenceChoice::Hub { .. } => {
+            let folder = reference_folder(pipeline)?;
+            let Checkpoint { lm, config, .. } = Checkpoint::<B>::open(&folder)?;
             let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
             write_summary(pipeline, &lm, &config)?;
             return Ok(StageOutput::new(&[SUMMARY], note));
@@ -59,8 +72,8 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     };
     let texts = all_texts(&examples)?;
     let tokenizer =
-        HfTokenizer::train(&texts.iter().map(String::as_str).collect::<Vec<_>>(), config.vocab_size)?;
-    let lm = CausalLm::<B>::init(config.decoder()?, seed.named("weights"), &Default::default());
+        HfTokenizer::train(&texts.iter().map(String::as_str).collect::<Vec<_>>(), config.decoder.vocab_size)?;
+    let lm = CausalLm::<B>::init(config.decoder.clone(), seed.named("weights"), &Default::default());
     let job = TrainingJob {
         stage: "pretrain",
         folder: pipeline.folder.file(REFERENCE),
@@ -72,7 +85,8 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     };
     let note = job.run(&lm, &examples, &validation)?;
     write_summary(pipeline, &lm, config)?;
-    let mut files = FILES.map(|name| format!("{REFERENCE}/{name}")).to_vec();
+    let files = checkpoint_files(false).iter();
+    let mut files: Vec<String> = files.map(|name| format!("{REFERENCE}/{name}")).collect();
     files.push(SUMMARY.to_owned());
     Ok(StageOutput { files, note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
 }
@@ -81,19 +95,23 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
 fn write_summary<B: KernelBackend>(
     pipeline: &Pipeline,
     lm: &CausalLm<B>,
-    config: &GptNeoConfig,
+    config: &ModelConfig,
 ) -> anyhow::Result<()> {
     let reference = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => {
             format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
         }
+        ReferenceChoice::Hub { name, .. } => {
+            let commit = pipeline.folder.manifest.hub.as_ref().map_or("", |model| model.commit.as_str());
+            format!("{name} at {commit}")
+        }
         ReferenceChoice::Pretrain(_) => "pre-trained on the public users".to_owned(),
     };
     let summary = ModelSummary {
-        family: config.model_type.clone(),
+        family: config.family.model_type.to_owned(),
         n_parameters: n_parameters(&lm.module),
-        vocab_size: config.vocab_size as u64,
-        context: config.max_position_embeddings as u64,
+        vocab_size: config.decoder.vocab_size as u64,
+        context: config.decoder.context as u64,
         reference,
     };
     pipeline.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())
@@ -108,11 +126,12 @@ pub(crate) fn read_summary(pipeline: &Pipeline) -> anyhow::Result<ModelSummary> 
 }
 
 /// The folder that the reference is in.
-pub(crate) fn reference_folder(pipeline: &Pipeline) -> PathBuf {
-    match &pipeline.experiment.reference {
+pub(crate) fn reference_folder(pipeline: &Pipeline) -> anyhow::Result<PathBuf> {
+    Ok(match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => folder.clone(),
+        ReferenceChoice::Hub { .. } => pipeline.hub_folder()?.to_owned(),
         ReferenceChoice::Pretrain(_) => pipeline.folder.file(REFERENCE),
-    }
+    })
 }
 
 /// One training, of the reference or of the target.
@@ -120,7 +139,7 @@ pub(crate) fn reference_folder(pipeline: &Pipeline) -> PathBuf {
 pub(crate) struct TrainingJob<'a> {
     pub(crate) stage: &'static str,
     pub(crate) folder: PathBuf,
-    pub(crate) config: &'a GptNeoConfig,
+    pub(crate) config: &'a ModelConfig,
     pub(crate) tokenizer: &'a HfTokenizer,
     pub(crate) settings: &'a TrainSettings,
     pub(crate) seed: Seed,

@@ -1,43 +1,38 @@
 //! Score: log-likelihoods of all attack examples under both models.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use userprint_core::{ExampleId, ExampleSource, Membership, Role, TextScores, UserId, UserIdx};
+use userprint_core::{ExampleId, ExampleSource, Fingerprint, Membership, Role, UserId, UserIdx};
 use userprint_data::Selection;
 use userprint_model::backend::KernelBackend;
-use userprint_model::{LocalScorer, ScoringOptions, checkpoint};
-use userprint_score::{ScoreTable, Scorer, store, zlib_bytes};
+use userprint_score::{ScoreTable, ScorerId, store, zlib_bytes};
 
 use super::pretrain::reference_folder;
 use super::{StageOutput, prepare, train};
 use crate::backend::with_backend;
+use crate::checkpoint::Checkpoint;
 use crate::pipeline::Pipeline;
-use crate::progress::Bar;
 
 /// Files of the score tables in the run folder.
 pub(crate) const REFERENCE: &str = "scores/reference.parquet";
 /// See [`REFERENCE`].
 pub(crate) const TARGET: &str = "scores/target.parquet";
 
-/// Texts scored between two updates of the progress bar.
-const CHUNK: usize = 256;
-
-pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
-    with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline))
+pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
 }
 
-fn run_on<B: KernelBackend>(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
+fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let examples = attack_examples(pipeline)?;
-    let target = pipeline.folder.file(train::TARGET);
-    let mut notes = Vec::new();
-    for (name, folder, file) in
-        [("reference", reference_folder(pipeline), REFERENCE), ("target", target, TARGET)]
-    {
-        let speed = score_model::<B>(pipeline, name, &folder, &examples, &pipeline.folder.file(file))?;
-        notes.push(format!("{name} {speed:.0} tokens/s"));
-    }
-    let note = format!("{} examples under two models: {}", examples.len(), notes.join(", "));
+    let score = |name, checkpoint: &Checkpoint<B>, file| {
+        let speed = score_model(pipeline, name, hash, checkpoint, &examples, &pipeline.folder.file(file))?;
+        anyhow::Ok(format!("{name} {speed:.0} tokens/s"))
+    };
+    let reference = Checkpoint::<B>::open(&reference_folder(pipeline)?)?;
+    let first = score("reference", &reference, REFERENCE)?;
+    let target = reference.or_adapted(&pipeline.folder.file(train::TARGET))?;
+    let second = score("target", &target, TARGET)?;
+    let note = format!("{} examples under two models: {first}, {second}", examples.len());
     Ok(StageOutput::new(&[REFERENCE, TARGET], note))
 }
 
@@ -69,29 +64,19 @@ pub(crate) fn attack_examples(pipeline: &Pipeline) -> anyhow::Result<Vec<AttackE
 fn score_model<B: KernelBackend>(
     pipeline: &Pipeline,
     name: &'static str,
-    folder: &Path,
+    hash: Fingerprint,
+    checkpoint: &Checkpoint<B>,
     examples: &[AttackExample],
     out: &Path,
 ) -> anyhow::Result<f64> {
-    let choice = pipeline.experiment.score;
-    let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
-    let tokenizer = checkpoint::load_tokenizer(folder, &config)?;
-    let bos_token = tokenizer.bos_token(choice.bos, config.bos_token_id)?;
-    let options =
-        ScoringOptions { bos_token, max_tokens: choice.max_tokens, batch_tokens: choice.batch_tokens };
-    let scorer = LocalScorer::new(name, lm, Arc::new(tokenizer), options);
-    let bar = Bar::new(name, examples.len() as u64);
-    let mut scores = TextScores::default();
-    for chunk in examples.chunks(CHUNK) {
-        let texts: Vec<&str> = chunk.iter().map(|example| example.text.as_str()).collect();
-        scores.append(scorer.score(&texts, choice.detail)?);
-        bar.set(scores.len() as u64);
-    }
-    let n_tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();
-    let speed = n_tokens as f64 / bar.wall_s();
+    let choice = &pipeline.experiment.score;
+    // The stage's hash covers both models, their tokenizers and how texts are read.
+    let id = format!("{name} {}", &hash.hex()[..16]);
+    let texts: Vec<&str> = examples.iter().map(|example| example.text.as_str()).collect();
+    let (scores, speed) = checkpoint.score(name, &id, &texts, choice)?;
     let table = ScoreTable {
-        scorer: scorer.id().clone(),
-        with_bos: bos_token.is_some(),
+        scorer: ScorerId::new(id),
+        reading: choice.recorded(checkpoint.reading(choice)?.bos_token),
         user_id: examples.iter().map(|example| example.user_id.clone()).collect(),
         example_id: examples.iter().map(|example| example.example_id.clone()).collect(),
         n_bytes: examples.iter().map(|example| example.text.len() as u64).collect(),

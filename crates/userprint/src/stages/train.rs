@@ -1,14 +1,15 @@
 //! Train: the target is the reference, fine-tuned on the held-in users.
 
+use anyhow::Context;
 use userprint_core::{Fingerprint, Membership, Role};
 use userprint_data::{Selection, train_set};
 use userprint_model::backend::KernelBackend;
-use userprint_model::checkpoint;
 use userprint_train::Validation;
 
-use super::pretrain::{FILES, TrainingJob, reference_folder, some_texts};
+use super::pretrain::{TrainingJob, checkpoint_files, reference_folder, some_texts};
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
+use crate::checkpoint::Checkpoint;
 use crate::pipeline::Pipeline;
 
 /// Folder of the target in the run folder.
@@ -34,9 +35,13 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         held_in: side(Membership::HeldIn, "validation held-in")?,
         held_out: side(Membership::HeldOut, "validation held-out")?,
     };
-    let reference = reference_folder(pipeline);
-    let (lm, config) = checkpoint::load::<B>(&reference, &Default::default())?;
-    let tokenizer = checkpoint::load_tokenizer(&reference, &config)?;
+    let Checkpoint { lm, config, tokenizer } = Checkpoint::<B>::open(&reference_folder(pipeline)?)?;
+    let lm = match &choice.lora {
+        Some(lora) => {
+            lm.with_fresh_adapters(&config, lora, seed.named("adapters")).context("[target.lora]")?
+        }
+        None => lm,
+    };
     let job = TrainingJob {
         stage: "train",
         folder: pipeline.folder.file(TARGET),
@@ -47,5 +52,6 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         hash,
     };
     let note = job.run(&lm, &examples, &validation)?;
-    Ok(StageOutput { files: FILES.map(|name| format!("{TARGET}/{name}")).to_vec(), note })
+    let files = checkpoint_files(lm.is_adapted());
+    Ok(StageOutput { files: files.iter().map(|name| format!("{TARGET}/{name}")).collect(), note })
 }

@@ -1,0 +1,202 @@
+//! Every family against transformers: scores by all ways, adapters of PEFT, and what is saved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use userprint_core::{Detail, Ragged};
+use userprint_model::backend::Cpu;
+use userprint_model::{
+    CausalLm, HfTokenizer, LocalScorer, LongTexts, ModelConfig, ScoringOptions, adapter, checkpoint,
+};
+use userprint_score::{Scorer, conformance};
+
+const FAMILIES: [&str; 8] = ["gpt2", "opt", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma2"];
+
+/// Nats that a token's log-probability may be apart from transformers'.
+const TOLERANCE: f32 = 2e-5;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    text: String,
+    with_bos: Scores,
+}
+
+#[derive(Deserialize)]
+struct Scores {
+    log_prob: Vec<f32>,
+    #[serde(default)]
+    mean: Vec<f32>,
+    #[serde(default)]
+    std_dev: Vec<f32>,
+    #[serde(default)]
+    is_argmax: Vec<bool>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+}
+
+fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn tokenizer() -> HfTokenizer {
+    HfTokenizer::load(&fixture("gpt_neo/tokenizer.json")).expect("the tokenizer loads")
+}
+
+fn load(folder: &Path) -> (CausalLm<Cpu>, ModelConfig) {
+    checkpoint::load(folder, &Default::default()).unwrap_or_else(|e| panic!("{e}: {:?}", e))
+}
+
+fn scorer(lm: CausalLm<Cpu>, options: ScoringOptions) -> LocalScorer<Cpu> {
+    let options = ScoringOptions { bos_token: Some(0), ..options };
+    LocalScorer::new("golden", lm, Arc::new(tokenizer()), options)
+}
+
+#[track_caller]
+fn assert_close(case: &str, what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{case}: tokens with a {what}");
+    for (token, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let apart = (found - expected).abs();
+        assert!(apart <= tolerance, "{case}, token {token}: {what} {found}, transformers says {expected}");
+    }
+}
+
+fn row<T: Copy>(column: Option<&Ragged<T>>, row: usize) -> Vec<T> {
+    column.expect("asked for").row(row).to_vec()
+}
+
+/// All texts, in batches of unequal lengths or one by one, under a model.
+#[track_caller]
+fn check(name: &str, lm: &CausalLm<Cpu>, cases: &[Case]) {
+    let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();
+    for batch_tokens in [1, 200, 4096] {
+        let options = ScoringOptions { batch_tokens, max_tokens: 96, ..ScoringOptions::default() };
+        let scores = scorer(lm.clone(), options).score(&texts, Detail::Moments).expect("texts can be scored");
+        let moments = scores.moments.as_ref().expect("asked for");
+        for (index, case) in cases.iter().enumerate() {
+            let (name, expected) = (format!("{name}, {}", case.name), &case.with_bos);
+            let found = row(scores.token_log_probs.as_ref(), index);
+            assert_close(&name, "log p", &found, &expected.log_prob, TOLERANCE);
+            if !expected.mean.is_empty() {
+                assert_close(&name, "mean", moments.mean.row(index), &expected.mean, 1e-4);
+                assert_close(&name, "std_dev", moments.std_dev.row(index), &expected.std_dev, 1e-4);
+                assert_eq!(moments.is_argmax.row(index), expected.is_argmax, "{name}: argmax");
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_agree() {
+    for family in FAMILIES {
+        let folder = fixture("families").join(family);
+        let golden: Golden = json(&folder.join("golden.json"));
+        assert!(golden.cases.len() >= 5);
+        check(family, &load(&folder).0, &golden.cases);
+    }
+}
+
+#[test]
+fn what_is_saved_has_the_same_scores() {
+    for family in FAMILIES {
+        let folder = fixture("families").join(family);
+        let golden: Golden = json(&folder.join("golden.json"));
+        let (lm, config) = load(&folder);
+        let copy = tempfile::tempdir().expect("a folder");
+        checkpoint::save(copy.path(), &lm, &config, &tokenizer()).expect("the model is saved");
+        let (saved, saved_config) = load(copy.path());
+        assert_eq!(saved_config.decoder, config.decoder);
+        assert_eq!(saved_config.stored_dtype(), Some("float32"));
+        check(family, &saved, &golden.cases);
+    }
+}
+
+#[test]
+fn every_family_passes_the_suite() {
+    let texts = ["one text", "another text, a good deal longer than the first one", "x y z"];
+    for family in FAMILIES {
+        let (lm, _) = load(&fixture("families").join(family));
+        let strided = ScoringOptions { max_tokens: 16, long_texts: LongTexts::Stride, ..Default::default() };
+        conformance::scorer(&scorer(lm.clone(), ScoringOptions::default()), &texts);
+        conformance::scorer(&scorer(lm, strided), &texts);
+    }
+}
+
+#[derive(Deserialize)]
+struct Rope {
+    variants: Vec<Variant>,
+}
+
+#[derive(Deserialize)]
+struct Variant {
+    name: String,
+    config: Value,
+    old_config: Value,
+    cases: Vec<Case>,
+}
+
+/// The Llama's config with other keys; what its own layout of rotary positions says goes.
+fn with_keys(keys: &Value) -> ModelConfig {
+    let mut config: Value = json(&fixture("families/llama/config.json"));
+    let object = config.as_object_mut().expect("an object");
+    object.remove("rope_parameters");
+    object.extend(keys.as_object().expect("an object").clone());
+    ModelConfig::new(config).expect("a config that can be used")
+}
+
+#[test]
+fn stretched_positions_agree() {
+    let (lm, _) = load(&fixture("families/llama"));
+    let rope: Rope = json(&fixture("families/rope/golden.json"));
+    assert!(rope.variants.len() >= 5);
+    for Variant { name, config, old_config, cases } in rope.variants {
+        for (layout, keys) in [("new", &config), ("old", &old_config)] {
+            let config = with_keys(keys).decoder;
+            check(&format!("{name}, {layout}"), &CausalLm { config, module: lm.module.clone() }, &cases);
+        }
+    }
+}
+
+const ADAPTED: [&str; 3] = ["gpt2", "llama", "gpt_neox"];
+
+fn adapted(base: &str) -> (CausalLm<Cpu>, ModelConfig, Vec<Case>) {
+    let folder = fixture("families/lora").join(base);
+    let (lm, config) = load(&fixture("families").join(base));
+    let lm = adapter::load(&folder, &lm, &config).unwrap_or_else(|e| panic!("{base}: {e}"));
+    (lm, config, json::<Golden>(&folder.join("golden.json")).cases)
+}
+
+#[test]
+fn adapters_of_peft_agree_applied_and_merged() {
+    for base in ADAPTED {
+        let (lm, _, cases) = adapted(base);
+        assert!(lm.is_adapted());
+        check(&format!("{base} with an adapter"), &lm, &cases);
+        let merged = lm.merged();
+        assert!(!merged.is_adapted());
+        check(&format!("{base} with a merged adapter"), &merged, &cases);
+    }
+}
+
+#[test]
+fn saved_adapters_are_those_that_were_loaded() {
+    for base in ADAPTED {
+        let (lm, config, cases) = adapted(base);
+        let copy = tempfile::tempdir().expect("a folder");
+        checkpoint::save(copy.path(), &lm, &config, &tokenizer()).expect("the adapter is saved");
+        assert!(adapter::is_adapter(copy.path()) && !copy.path().join("model.safetensors").exists());
+        let loaded = adapter::load(copy.path(), &load(&fixture("families").join(base)).0, &config);
+        check(&format!("{base} with a saved adapter"), &loaded.expect("the copy loads"), &cases);
+    }
+}
