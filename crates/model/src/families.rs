@@ -9,6 +9,7 @@ mod mistral;
 mod opt;
 mod qwen2;
 mod qwen3;
+mod starcoder2;
 
 use std::fmt;
 
@@ -38,7 +39,7 @@ pub struct Family {
 }
 
 /// All families.
-pub static FAMILIES: [&Family; 9] = [
+pub static FAMILIES: [&Family; 10] = [
     &gpt_neo::FAMILY,
     &gpt2::FAMILY,
     &opt::FAMILY,
@@ -48,6 +49,7 @@ pub static FAMILIES: [&Family; 9] = [
     &qwen2::FAMILY,
     &qwen3::FAMILY,
     &gemma2::FAMILY,
+    &starcoder2::FAMILY,
 ];
 
 /// The family of a `model_type`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::weights::Weights;
-use crate::{DecoderConfig, ModelConfig, ModelError, Residual};
+use crate::{DecoderConfig, ModelConfig, ModelError};
 
 /// Bytes of a number in memory.
 const F32: u64 = 4;
@@ -51,15 +51,15 @@ impl Inventory {
         self.parameters.values().sum()
     }
 
-    /// Bytes of memory to score: weights, and the largest batch that passes through them.
+    /// About how many bytes of memory scoring takes: weights, and the largest batch that passes through them.
     pub fn scoring_bytes(&self, config: &DecoderConfig, batch_tokens: u64) -> u64 {
-        F32 * (self.n_parameters() + batch_tokens * numbers_of_a_pass(config) + LOGITS)
+        F32 * (self.n_parameters() + batch_tokens * numbers_of_a_pass(config) + 2 * LOGITS)
     }
 
-    /// Bytes of memory to train all parameters: weights, gradients, two moments, and what the backward pass needs.
+    /// About how many bytes of memory training of all parameters takes: weights, gradients, two moments, and what the backward pass needs.
     pub fn training_bytes(&self, config: &DecoderConfig, batch_tokens: u64, t: u64) -> u64 {
         let weights = 4 * self.n_parameters();
-        F32 * (weights + batch_tokens * config.layers.len() as u64 * kept_by_a_block(config, t) + 2 * LOGITS)
+        F32 * (weights + batch_tokens * config.layers.len() as u64 * kept_by_a_block(config, t) + 4 * LOGITS)
     }
 }
 
@@ -75,13 +75,13 @@ fn numbers_of_a_pass(config: &DecoderConfig) -> u64 {
     4 * width + (2 * heads + scores).max((1 + gate) * inside)
 }
 
-/// Numbers that a block keeps for each token until its gradient is known.
+/// Numbers that a block keeps for each token until its gradient is known: both norms and what follows from them,
+/// queries, keys and values with what they were made into, the softmax, the inside of the MLP.
 fn kept_by_a_block(config: &DecoderConfig, t: u64) -> u64 {
     let (width, inside) = (config.width as u64, config.mlp_width as u64);
     let heads = ((config.n_heads + 2 * config.n_kv_heads) * config.head_width) as u64;
-    let gate = if config.parts.gate { 3 } else { 1 };
-    let norms = if config.residual == Residual::Parallel { 2 } else { 3 };
-    (3 + norms) * width + 3 * heads + (2 + gate) * inside + 2 * config.n_heads as u64 * t
+    let mlp = if config.parts.gate { 5 } else { 2 };
+    5 * width + 2 * heads + mlp * inside + config.n_heads as u64 * t
 }
 
 /// The part of the model that a checkpoint's tensor belongs to; none for what is no parameter of its own.
@@ -122,7 +122,9 @@ mod tests {
     #[test]
     fn parts_add_up_in_every_family() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/families");
-        for family in ["gpt2", "opt", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma2"] {
+        for family in
+            ["gpt2", "opt", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma2", "starcoder2"]
+        {
             let folder = root.join(family);
             let (lm, config) = checkpoint::load::<Cpu>(&folder, &Default::default()).unwrap();
             let inventory = Inventory::read(&folder, &config).unwrap();

@@ -1,7 +1,9 @@
 //! Commands and options.
 
+use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::backend::BackendName;
@@ -129,8 +131,10 @@ impl RunArgs {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the one place where results go to standard output")]
+/// Prints what was asked for; a reader that has gone is no error.
 fn say(text: &str) -> anyhow::Result<()> {
-    println!("{text}");
-    Ok(())
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output"),
+    }
 }
