@@ -10,6 +10,7 @@ mod special_tokens;
 mod template;
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -135,8 +136,8 @@ impl HfTokenizer {
     /// [`ModelError::Io`] for a file that is not there or no tokenizer.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|e| io(path, "read it", e))?;
-        let mut inner: Tokenizer =
-            text.parse().map_err(|e: tokenizers::Error| io(path, "read it as a tokenizer", e))?;
+        let json: Value = serde_json::from_str(&text).map_err(|e| io(path, "read it as JSON", e))?;
+        let mut inner = parse(&json).map_err(|e| io(path, "read it as a tokenizer", e))?;
         inner.with_truncation(None).map_err(|e| io(path, "switch truncation off", e))?;
         inner.with_padding(None);
         Ok(Self::new(inner))
@@ -149,8 +150,7 @@ impl HfTokenizer {
 
     /// From the parts of a `tokenizer.json`, made of the file at `path`.
     fn from_parts(path: &Path, parts: &Value) -> Result<Self, ModelError> {
-        let inner = parts.to_string().parse();
-        Ok(Self::new(inner.map_err(|e: tokenizers::Error| io(path, "make a tokenizer of it", e))?))
+        Ok(Self::new(parse(parts).map_err(|e| io(path, "make a tokenizer of it", e))?))
     }
 
     /// Writes a `tokenizer.json`, beside its place first and then renamed.
@@ -201,6 +201,12 @@ impl Tokenize for HfTokenizer {
         }
         Ok(tokens)
     }
+}
+
+/// What a `tokenizer.json` describes; the library panics at some parts that do not fit together.
+fn parse(json: &Value) -> Result<Tokenizer, tokenizers::Error> {
+    let parse = || json.to_string().parse::<Tokenizer>();
+    catch_unwind(parse).unwrap_or_else(|_| Err("its parts do not fit together".into()))
 }
 
 fn columns(encoding: Encoding) -> (Vec<u32>, Vec<[u32; 2]>) {

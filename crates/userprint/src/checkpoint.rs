@@ -6,13 +6,19 @@ use std::sync::Arc;
 use userprint_core::TextScores;
 use userprint_model::backend::KernelBackend;
 use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, adapter, checkpoint};
-use userprint_score::Scorer;
+use userprint_score::{Reading, Scorer};
 
 use crate::experiment::ScoreChoice;
 use crate::progress::Bar;
 
 /// Texts scored between two updates of the progress bar.
 const CHUNK: usize = 256;
+
+/// The last part of a folder's path, also of `.` and the like.
+pub(crate) fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    whole.file_name().unwrap_or(whole.as_os_str()).display().to_string()
+}
 
 /// A model with all that goes with it.
 #[derive(Clone, Debug)]
@@ -40,13 +46,13 @@ impl<B: KernelBackend> Checkpoint<B> {
         Ok(Self { lm, ..self })
     }
 
-    /// Reads texts as an experiment file says, with the token that its rule puts before each.
-    pub(crate) fn reading(&self, choice: &ScoreChoice) -> anyhow::Result<ScoringOptions> {
-        Ok(ScoringOptions {
+    /// How this model reads texts: what a score table keeps of it.
+    pub(crate) fn reading(&self, choice: &ScoreChoice) -> anyhow::Result<Reading> {
+        Ok(Reading {
+            bos: choice.bos.name().to_owned(),
             bos_token: self.tokenizer.bos_token(choice.bos, self.config.bos_token_id)?,
-            max_tokens: choice.max_tokens,
-            long_texts: choice.long_texts,
-            batch_tokens: choice.batch_tokens,
+            max_tokens: choice.max_tokens.min(self.config.decoder.context) as u64,
+            long_texts: choice.long_texts.name().to_owned(),
         })
     }
 
@@ -58,7 +64,12 @@ impl<B: KernelBackend> Checkpoint<B> {
         texts: &[&str],
         choice: &ScoreChoice,
     ) -> anyhow::Result<(TextScores, f64)> {
-        let options = self.reading(choice)?;
+        let options = ScoringOptions {
+            bos_token: self.reading(choice)?.bos_token,
+            max_tokens: choice.max_tokens,
+            long_texts: choice.long_texts,
+            batch_tokens: choice.batch_tokens,
+        };
         let scorer = LocalScorer::new(id, self.lm.clone(), self.tokenizer.clone(), options);
         let bar = Bar::new(name, texts.len() as u64);
         let mut scores = TextScores::default();
@@ -66,7 +77,8 @@ impl<B: KernelBackend> Checkpoint<B> {
             let first = scores.len() + 1;
             let part = scorer.score(chunk, choice.detail);
             scores.append(part.map_err(|error| {
-                anyhow::Error::new(error).context(format!("texts {first} to {}", first - 1 + chunk.len()))
+                let last = first - 1 + chunk.len();
+                anyhow::Error::new(error).context(format!("texts {first} to {last} in the order of users"))
             })?);
             bar.set(scores.len() as u64);
         }

@@ -9,7 +9,6 @@ use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, gpt_neo};
-use userprint_score::Reading;
 use userprint_train::{Packing, TrainSettings};
 
 use crate::backend::BackendName;
@@ -158,18 +157,6 @@ pub(crate) struct ScoreChoice {
     pub(crate) long_texts: LongTexts,
     pub(crate) batch_tokens: usize,
     pub(crate) detail: Detail,
-}
-
-impl ScoreChoice {
-    /// What a score table keeps of it.
-    pub(crate) fn recorded(&self, bos_token: Option<u32>) -> Reading {
-        Reading {
-            bos: self.bos.name().to_owned(),
-            bos_token,
-            max_tokens: self.max_tokens as u64,
-            long_texts: self.long_texts.name().to_owned(),
-        }
-    }
 }
 
 impl RawExperiment {
@@ -440,11 +427,12 @@ mod tests {
     }
 
     #[test]
-    fn recipes_parse() {
+    fn recipes_and_the_example_parse() {
         toml::from_str::<RawExperiment>(SMOKE).unwrap().check().unwrap();
         let mut desk = toml::from_str::<RawExperiment>(DESK).unwrap();
         desk.corpus.path = Some("corpus.parquet".into());
         desk.check().unwrap();
+        toml::from_str::<RawExperiment>(include_str!("../example.toml")).unwrap().check().unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use userprint_core::{Fingerprinter, UserIdx};
 use userprint_data::{Columns, Corpus, read_corpus};
@@ -12,10 +12,10 @@ use userprint_model::backend::KernelBackend;
 use userprint_model::inventory::Inventory;
 use userprint_model::weights::Weights;
 use userprint_model::{ModelConfig, Positions, RotaryScaling, adapter, checkpoint};
-use userprint_score::{ScoreTable, ScorerId, store, zlib_bytes};
+use userprint_score::{Reading, ScoreTable, ScorerId, store, zlib_bytes};
 
 use crate::backend::{BackendName, with_backend};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, folder_name};
 use crate::experiment::RawScore;
 use crate::hub;
 use crate::run_folder::file_hash;
@@ -119,13 +119,27 @@ impl ModelCommand {
 
 fn merge(base: &Path, folder: &Path, out: &Path) -> anyhow::Result<String> {
     type Cpu = userprint_model::backend::Cpu;
-    ensure!(adapter::is_adapter(folder), "{}: it holds no {}", folder.display(), adapter::CONFIG);
+    check_adapter(folder)?;
+    ensure!(
+        !adapter::is_adapter(out) && Weights::open(out).is_err(),
+        "{}: it holds a model already; choose another folder, or remove it",
+        out.display()
+    );
     let adapted = Checkpoint::<Cpu>::open(base)?.or_adapted(folder)?;
     checkpoint::save(out, &adapted.lm.merged(), &adapted.config, &adapted.tokenizer)?;
     Ok(format!("merged: {}", out.display()))
 }
 
+fn check_adapter(folder: &Path) -> anyhow::Result<()> {
+    ensure!(adapter::is_adapter(folder), "{}: it holds no {}", folder.display(), adapter::CONFIG);
+    Ok(())
+}
+
 fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
+    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        bail!("{}: there is no such folder to write the scores to", parent.display());
+    }
     let raw = RawScore {
         bos: args.bos.clone(),
         max_tokens: args.max_tokens,
@@ -142,7 +156,7 @@ fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
     let corpus = read_corpus(&args.corpus, &columns)?;
     let mut model = Checkpoint::<B>::open(&args.checkpoint)?;
     if let Some(folder) = &args.adapter {
-        ensure!(adapter::is_adapter(folder), "{}: it holds no {}", folder.display(), adapter::CONFIG);
+        check_adapter(folder)?;
         model = model.or_adapted(folder)?;
     }
     let (mut user_id, mut example_id, mut texts) = (Vec::new(), Vec::new(), Vec::new());
@@ -154,7 +168,8 @@ fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
         }
     }
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let id = scorer_id(args, &choice.recorded(model.reading(&choice)?.bos_token))?;
+    let reading = model.reading(&choice)?;
+    let id = scorer_id(args, &reading)?;
     let (scores, speed) = model.score("score", &id, &texts, &choice)?;
     let (total, n_tokens) = (
         scores.log_likelihood.iter().sum::<f64>(),
@@ -162,7 +177,7 @@ fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
     );
     let table = ScoreTable {
         scorer: ScorerId::new(id),
-        reading: choice.recorded(model.reading(&choice)?.bos_token),
+        reading,
         user_id,
         example_id,
         n_bytes: texts.iter().map(|text| text.len() as u64).collect(),
@@ -179,7 +194,7 @@ fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
 }
 
 /// The model's name with a hash of its files and of how texts are read.
-fn scorer_id(args: &ScoreArgs, reading: &userprint_score::Reading) -> anyhow::Result<String> {
+fn scorer_id(args: &ScoreArgs, reading: &Reading) -> anyhow::Result<String> {
     let mut hash = Fingerprinter::new().with(format!("{reading:?}"));
     let weights = Weights::open(&args.checkpoint)?;
     for file in weights.files() {
@@ -188,7 +203,7 @@ fn scorer_id(args: &ScoreArgs, reading: &userprint_score::Reading) -> anyhow::Re
     if let Some(folder) = &args.adapter {
         hash.add(file_hash(&folder.join(adapter::WEIGHTS))?);
     }
-    let name = args.checkpoint.file_name().unwrap_or_default().display();
+    let name = folder_name(&args.checkpoint);
     Ok(format!("{name} {}", &hash.finish().hex()[..16]))
 }
 
@@ -208,6 +223,11 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
             "vocab_size": config.decoder.vocab_size,
             "n_layers": config.decoder.layers.len(),
             "width": config.decoder.width,
+            "attention": attention(&config),
+            "positions": positions(&config),
+            "bos_token_id": config.bos_token_id,
+            "eos_token_id": config.eos_token_id,
+            "has_tokenizer": tokenizer.is_ok(),
             "scoring_bytes": scoring,
             "training_bytes": training,
         });

@@ -1,10 +1,11 @@
 //! The pipeline: stages in order, each found by its hash and skipped when done.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use userprint_core::{Fingerprint, Fingerprinter};
 use userprint_data::{InMemoryCorpus, Population, read_corpus};
 use userprint_model::hub::HubModel;
@@ -210,7 +211,16 @@ fn pinned(
     let before = before.filter(|record| record.name == name && record.revision == *revision);
     let wanted = before.map(|record| record.commit.as_str()).or(revision.as_deref());
     let model = hub::fetch(name, wanted, offline).context("[reference]")?;
-    let sha256 = model.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect();
+    let sha256: BTreeMap<String, String> =
+        model.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect();
+    if let Some(before) = before.filter(|before| before.sha256 != sha256) {
+        bail!(
+            "[reference] {name}: the files of commit {} are not those that the run began with; \
+             delete {} from the cache to fetch them again, or the run folder to start afresh",
+            before.commit,
+            model.folder.display()
+        );
+    }
     let (revision, commit) = (revision.clone(), model.commit.clone());
     let record = HubRecord { name: name.to_owned(), revision, commit, sha256 };
     Ok((model, record))

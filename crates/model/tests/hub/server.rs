@@ -231,8 +231,8 @@ impl State {
             let location = request.path.replace(former.as_str(), &self.name);
             return Reply::new(307, vec![("Location", location)], Vec::new());
         }
-        if request.path.starts_with(&format!("/api/models/{}/revision/", self.name)) {
-            return Reply::new(200, Vec::new(), self.listing());
+        if let Some(revision) = request.path.strip_prefix(&format!("/api/models/{}/revision/", self.name)) {
+            return Reply::new(200, Vec::new(), self.listing(revision));
         }
         if let Some(name) = request.path.strip_prefix("/store/") {
             let name = name.to_owned();
@@ -246,10 +246,12 @@ impl State {
         }
     }
 
-    fn listing(&self) -> Vec<u8> {
+    /// A branch moves, a commit stays.
+    fn listing(&self, revision: &str) -> Vec<u8> {
         let siblings: Vec<String> =
             self.files.keys().map(|name| format!("{{\"rfilename\":\"{name}\"}}")).collect();
-        let (commit, siblings) = (&self.commit, siblings.join(","));
+        let commit = if revision == COMMIT { COMMIT } else { &self.commit };
+        let siblings = siblings.join(",");
         format!("{{\"id\":\"x\",\"sha\":\"{commit}\",\"siblings\":[{siblings}]}}").into_bytes()
     }
 

@@ -12,7 +12,7 @@ use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Valid
 
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, folder_name};
 use crate::experiment::ReferenceChoice;
 use crate::pipeline::Pipeline;
 use crate::progress::TrainingBar;
@@ -99,7 +99,7 @@ fn write_summary<B: KernelBackend>(
 ) -> anyhow::Result<()> {
     let reference = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(folder) => {
-            format!("checkpoint {}", folder.file_name().unwrap_or_default().display())
+            format!("checkpoint {}", folder_name(folder))
         }
         ReferenceChoice::Hub { name, .. } => {
             let commit = pipeline.folder.manifest.hub.as_ref().map_or("", |model| model.commit.as_str());
@@ -156,9 +156,10 @@ impl TrainingJob<'_> {
     ) -> anyhow::Result<String> {
         self.discard_state_of_others()?;
         let documents = tokenize(examples, self.tokenizer)?;
-        let separator = self.config.eos_token_id.or(self.config.bos_token_id);
+        // The token that stands before texts when they are scored, where the checkpoint names it.
+        let separator = self.config.bos_token_id.or(self.config.eos_token_id);
         let separator = separator.context(
-            "config.json names neither eos_token_id nor bos_token_id, and documents need one between them",
+            "config.json names neither bos_token_id nor eos_token_id, and documents need one between them",
         )?;
         let data = TrainData { documents: &documents, separator, validation };
         let checkpoints = Checkpoints {

@@ -76,7 +76,7 @@ fn score_model<B: KernelBackend>(
     let (scores, speed) = checkpoint.score(name, &id, &texts, choice)?;
     let table = ScoreTable {
         scorer: ScorerId::new(id),
-        reading: choice.recorded(checkpoint.reading(choice)?.bos_token),
+        reading: checkpoint.reading(choice)?,
         user_id: examples.iter().map(|example| example.user_id.clone()).collect(),
         example_id: examples.iter().map(|example| example.example_id.clone()).collect(),
         n_bytes: examples.iter().map(|example| example.text.len() as u64).collect(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -65,7 +65,8 @@ impl ExperimentFolder {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The binary with arguments, not started yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_userprint"));
         command.args(args).current_dir(self.folder.path()).env("COLUMNS", "80").stdin(Stdio::null());
         command
@@ -73,9 +74,7 @@ impl ExperimentFolder {
 
     /// Runs the binary to its end.
     pub(crate) fn userprint(&self, args: &[&str]) -> Said {
-        let output = self.command(args).output().expect("the binary starts");
-        let text = |bytes| String::from_utf8(bytes).expect("the binary writes UTF-8");
-        Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Said::new(self.command(args).output().expect("the binary starts"))
     }
 
     /// Starts the binary; its standard error goes to `stderr.txt`.
@@ -112,6 +111,11 @@ impl ExperimentFolder {
 }
 
 impl Said {
+    pub(crate) fn new(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("the binary writes UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     #[track_caller]
     pub(crate) fn assert_success(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);

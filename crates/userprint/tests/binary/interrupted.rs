@@ -68,18 +68,21 @@ fn check(sign: Sign) {
 }
 
 /// A folder whose run was killed after it said a line and before the stage ended; a busy machine may miss it at first.
-fn killed_in(stage: &str, line: &'static str) -> ExperimentFolder {
+pub(crate) fn killed_in(
+    stage: &str,
+    line: &'static str,
+    start: impl Fn() -> ExperimentFolder,
+) -> ExperimentFolder {
     let killed = |folder: &ExperimentFolder| {
         kill_at(folder, Sign::Line(line)) && !folder.records().contains_key(stage)
     };
-    let mut folders = (0..5).map(|_| ExperimentFolder::new(TINY));
-    folders.find(killed).expect("one of five runs is killed in time")
+    (0..5).map(|_| start()).find(killed).expect("one of five runs is killed in time")
 }
 
 /// Killed between two evaluations of a training; it must go on from the state of the first one.
 #[track_caller]
 fn check_training(stage: &str, line: &'static str, done: &str) {
-    let folder = killed_in(stage, line);
+    let folder = killed_in(stage, line, || ExperimentFolder::new(TINY));
     let said = finish(&folder);
     assert!(said.contains(&format!("{stage} step ")), "it must go on: {said}");
     assert!(!said.contains(done), "it must not start afresh: {said}");
@@ -169,7 +172,7 @@ fn killed_again_and_again() {
 /// What a killed run left beside the places of its files.
 #[test]
 fn leftovers_do_no_harm() {
-    let folder = killed_in("pretrain", "pretrain step 12/");
+    let folder = killed_in("pretrain", "pretrain step 12/", || ExperimentFolder::new(TINY));
     let places = [
         "manifest.json",
         "experiment.toml",
