@@ -4,7 +4,8 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::KernelBackend;
 use crate::attention::soft_capped;
-use crate::backend::{log_sum_exp, unwrap, wrap};
+use crate::backend::{unwrap, wrap};
+use crate::tensor_ops::log_sum_exp;
 
 /// Logits held at once, in numbers: 32 MiB in f32.
 const TILE_LOGITS: usize = 1 << 23;

@@ -11,5 +11,6 @@ mod host;
 pub mod norm;
 pub mod plain;
 pub mod rotary;
+mod tensor_ops;
 
 pub use backend::KernelBackend;

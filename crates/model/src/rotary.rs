@@ -80,6 +80,11 @@ impl Rotary {
             None => keys.number_or("partial_rotary_factor", share)?,
         };
         let width = (head_width as f64 * share.min(1.0)) as usize / 2 * 2;
+        if width == 0 {
+            return Err(
+                keys.refuse("partial_rotary_factor", &format!("two or more of {head_width} numbers a head"))
+            );
+        }
         let scaling = match parameters.or(keys.object("rope_scaling")) {
             Some(scaling) => RotaryScaling::read(scaling, keys, width, theta)?,
             None => RotaryScaling::Default,
