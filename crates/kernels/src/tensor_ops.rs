@@ -105,7 +105,7 @@ pub(crate) fn log_sum_exp<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
 }
 
 /// The fused loops of the processor against the tensor operations, both on the processor.
-#[cfg(all(test, feature = "cpu"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::KernelBackend;

@@ -108,11 +108,42 @@ pub struct Parts {
 }
 
 impl DecoderConfig {
+    /// What families share until they say otherwise: layer norms, learned positions, a plain MLP without biases,
+    /// as many heads of keys as of queries, scores scaled by the root of the head's width. Sizes that it does not
+    /// take are left at 0.
+    pub(crate) fn usual(width: usize, n_heads: usize, head_width: usize) -> Self {
+        Self {
+            vocab_size: 0,
+            context: 0,
+            width,
+            n_heads,
+            n_kv_heads: n_heads,
+            head_width,
+            mlp_width: 0,
+            layers: Vec::new(),
+            norm: NormConfig { centring: Centring::Mean, epsilon: 1e-5, offset: 0.0 },
+            positions: Positions::Learned { first: 0 },
+            activation: Activation::GeluTanh,
+            residual: Residual::Sequential,
+            parts: Parts::default(),
+            attention_scale: (head_width as f64).sqrt().recip(),
+            attention_soft_cap: None,
+            logit_soft_cap: None,
+            embedding_scale: 1.0,
+            initializer_range: 0.02,
+        }
+    }
+
     /// Refuses what no decoder can be.
     pub(crate) fn check(&self) -> Result<(), ModelError> {
         let refuse = |key: &str, found: usize, expected: String| {
             Err(ModelError::Config { key: key.to_owned(), found: found.to_string(), expected })
         };
+        let sizes =
+            [("vocabulary", self.vocab_size), ("context", self.context), ("MLP width", self.mlp_width)];
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return refuse(name, 0, "at least 1".to_owned());
+        }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let expected = format!("a divisor of the {} attention heads", self.n_heads);
             return refuse("number of key-value heads", self.n_kv_heads, expected);

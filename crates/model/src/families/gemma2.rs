@@ -8,9 +8,6 @@ use crate::{DecoderConfig, Layout, NormConfig, Parts};
 pub(super) static FAMILY: Family = Family {
     model_type: "gemma2",
     architecture: "Gemma2ForCausalLM",
-    base: "model",
-    blocks: "model.layers",
-    outside: llama::OUTSIDE,
     inside: &[
         ("ln_1", "input_layernorm", Layout::Plain),
         ("attn.q_proj", "self_attn.q_proj", Layout::Plain),
@@ -24,7 +21,6 @@ pub(super) static FAMILY: Family = Family {
         ("mlp.down_proj", "mlp.down_proj", Layout::Plain),
         ("post_2", "post_feedforward_layernorm", Layout::Plain),
     ],
-    ignored: &[".rotary_emb.inv_freq"],
     decoder: |keys| {
         keys.only("use_bidirectional_attention", false)?;
         let config = llama::decoder(keys, true)?;
@@ -45,4 +41,5 @@ pub(super) static FAMILY: Family = Family {
             ..config
         })
     },
+    ..llama::LIKE
 };

@@ -1,11 +1,10 @@
 //! GPT-2: learned positions, weights stored transposed, queries, keys and values in one.
 
 use userprint_kernels::attention::Mask;
-use userprint_kernels::norm::Centring;
 
 use super::Family;
 use crate::config::Keys;
-use crate::{DecoderConfig, Layout, ModelError, NormConfig, Parts, Positions, Residual};
+use crate::{DecoderConfig, Layout, ModelError, NormConfig, Parts};
 
 /// # Reference
 /// `GPT2LMHeadModel` of transformers.
@@ -40,23 +39,14 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
     let (width, n_heads) = (keys.size("n_embd")?, keys.size("n_head")?);
     let head_width = DecoderConfig::even_head_width("n_head", width, n_heads)?;
     let is_scaled = keys.flag_or("scale_attn_weights", true)?;
+    let usual = DecoderConfig::usual(width, n_heads, head_width);
     Ok(DecoderConfig {
         vocab_size: keys.size("vocab_size")?,
         context: keys.size("n_positions")?,
-        width,
-        n_heads,
-        n_kv_heads: n_heads,
-        head_width,
         mlp_width: keys.size_or("n_inner", 4 * width)?,
         layers: vec![Mask::Causal; keys.layers("n_layer")?],
-        norm: NormConfig {
-            centring: Centring::Mean,
-            epsilon: keys.number_or("layer_norm_epsilon", 1e-5)?,
-            offset: 0.0,
-        },
-        positions: Positions::Learned { first: 0 },
+        norm: NormConfig { epsilon: keys.number_or("layer_norm_epsilon", 1e-5)?, ..usual.norm },
         activation: keys.activation("activation_function", "gelu_new")?,
-        residual: Residual::Sequential,
         parts: Parts {
             q_k_v_bias: true,
             out_bias: true,
@@ -65,9 +55,7 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
             ..Parts::default()
         },
         attention_scale: if is_scaled { (head_width as f64).sqrt().recip() } else { 1.0 },
-        attention_soft_cap: None,
-        logit_soft_cap: None,
-        embedding_scale: 1.0,
         initializer_range: keys.number_or("initializer_range", 0.02)?,
+        ..usual
     })
 }

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 use userprint_kernels::attention::Mask;
-use userprint_kernels::norm::Centring;
 
 use super::Family;
 use crate::config::Keys;
-use crate::{DecoderConfig, Layout, ModelConfig, ModelError, NormConfig, Parts, Positions, Residual};
+use crate::{DecoderConfig, Layout, ModelConfig, ModelError, NormConfig, Parts};
 
 /// # Reference
 /// `GPTNeoForCausalLM` of transformers.
@@ -37,23 +36,15 @@ pub(super) static FAMILY: Family = Family {
 
 fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
     let (width, n_heads) = (keys.size("hidden_size")?, keys.size("num_heads")?);
+    let head_width = DecoderConfig::even_head_width("num_heads", width, n_heads)?;
+    let usual = DecoderConfig::usual(width, n_heads, head_width);
     Ok(DecoderConfig {
         vocab_size: keys.size("vocab_size")?,
         context: keys.size("max_position_embeddings")?,
-        width,
-        n_heads,
-        n_kv_heads: n_heads,
-        head_width: DecoderConfig::even_head_width("num_heads", width, n_heads)?,
         mlp_width: keys.size_or("intermediate_size", 4 * width)?,
         layers: layers(keys)?,
-        norm: NormConfig {
-            centring: Centring::Mean,
-            epsilon: keys.number_or("layer_norm_epsilon", 1e-5)?,
-            offset: 0.0,
-        },
-        positions: Positions::Learned { first: 0 },
+        norm: NormConfig { epsilon: keys.number_or("layer_norm_epsilon", 1e-5)?, ..usual.norm },
         activation: keys.activation("activation_function", "gelu_new")?,
-        residual: Residual::Sequential,
         parts: Parts {
             out_bias: true,
             mlp_bias: true,
@@ -61,10 +52,8 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
             ..Parts::default()
         },
         attention_scale: 1.0,
-        attention_soft_cap: None,
-        logit_soft_cap: None,
-        embedding_scale: 1.0,
         initializer_range: keys.number_or("initializer_range", 0.02)?,
+        ..usual
     })
 }
 

@@ -1,7 +1,6 @@
 //! GPT-NeoX, the family of Pythia: part of each head turns, attention and MLP side by side.
 
 use userprint_kernels::attention::Mask;
-use userprint_kernels::norm::Centring;
 
 use super::Family;
 use crate::config::Keys;
@@ -36,20 +35,13 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
     let rotary = Rotary::read(keys, head_width, keys.number_or("rotary_pct", 0.25)?, theta)?;
     let has_bias = keys.flag_or("attention_bias", true)?;
     let is_parallel = keys.flag_or("use_parallel_residual", true)?;
+    let usual = DecoderConfig::usual(width, n_heads, head_width);
     Ok(DecoderConfig {
         vocab_size: keys.size("vocab_size")?,
         context: rotary.context(keys.size("max_position_embeddings")?),
-        width,
-        n_heads,
-        n_kv_heads: n_heads,
-        head_width,
         mlp_width: keys.size("intermediate_size")?,
         layers: vec![Mask::Causal; keys.layers("num_hidden_layers")?],
-        norm: NormConfig {
-            centring: Centring::Mean,
-            epsilon: keys.number_or("layer_norm_eps", 1e-5)?,
-            offset: 0.0,
-        },
+        norm: NormConfig { epsilon: keys.number_or("layer_norm_eps", 1e-5)?, ..usual.norm },
         positions: Positions::Rotary(rotary),
         activation: keys.activation("hidden_act", "gelu")?,
         residual: if is_parallel { Residual::Parallel } else { Residual::Sequential },
@@ -60,10 +52,7 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
             head: !keys.flag_or("tie_word_embeddings", false)?,
             ..Parts::default()
         },
-        attention_scale: (head_width as f64).sqrt().recip(),
-        attention_soft_cap: None,
-        logit_soft_cap: None,
-        embedding_scale: 1.0,
         initializer_range: keys.number_or("initializer_range", 0.02)?,
+        ..usual
     })
 }

@@ -9,11 +9,6 @@ use userprint_kernels::attention::Mask;
 pub(super) static FAMILY: Family = Family {
     model_type: "mistral",
     architecture: "MistralForCausalLM",
-    base: "model",
-    blocks: "model.layers",
-    outside: llama::OUTSIDE,
-    inside: llama::INSIDE,
-    ignored: &[".rotary_emb.inv_freq"],
     decoder: |keys| {
         let config = llama::decoder(keys, false)?;
         // A null says that there is none; absent, it is the first Mistral's.
@@ -22,4 +17,5 @@ pub(super) static FAMILY: Family = Family {
         let mask = window.map_or(Mask::Causal, |window| Mask::Local { window });
         Ok(DecoderConfig { layers: vec![mask; config.layers.len()], ..config })
     },
+    ..llama::LIKE
 };

@@ -1,11 +1,10 @@
 //! OPT: learned positions from row 2 on, ReLU.
 
 use userprint_kernels::attention::Mask;
-use userprint_kernels::norm::Centring;
 
 use super::Family;
 use crate::config::Keys;
-use crate::{DecoderConfig, Layout, ModelError, NormConfig, Parts, Positions, Residual};
+use crate::{DecoderConfig, Layout, ModelError, Parts, Positions};
 
 /// # Reference
 /// `OPTForCausalLM` of transformers.
@@ -44,19 +43,14 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
     }
     let head_width = DecoderConfig::even_head_width("num_attention_heads", width, n_heads)?;
     let has_bias = keys.flag_or("enable_bias", true)?;
+    let usual = DecoderConfig::usual(width, n_heads, head_width);
     Ok(DecoderConfig {
         vocab_size: keys.size("vocab_size")?,
         context: keys.size("max_position_embeddings")?,
-        width,
-        n_heads,
-        n_kv_heads: n_heads,
-        head_width,
         mlp_width: keys.size("ffn_dim")?,
         layers: vec![Mask::Causal; keys.layers("num_hidden_layers")?],
-        norm: NormConfig { centring: Centring::Mean, epsilon: 1e-5, offset: 0.0 },
         positions: Positions::Learned { first: 2 },
         activation: keys.activation("activation_function", "relu")?,
-        residual: Residual::Sequential,
         parts: Parts {
             q_k_v_bias: has_bias,
             out_bias: has_bias,
@@ -64,10 +58,7 @@ fn decoder(keys: Keys<'_>) -> Result<DecoderConfig, ModelError> {
             head: !keys.flag_or("tie_word_embeddings", true)?,
             ..Parts::default()
         },
-        attention_scale: (head_width as f64).sqrt().recip(),
-        attention_soft_cap: None,
-        logit_soft_cap: None,
-        embedding_scale: 1.0,
         initializer_range: keys.number_or("init_std", 0.02)?,
+        ..usual
     })
 }

@@ -11,16 +11,12 @@ use crate::{DecoderConfig, ModelError, Parts};
 pub(super) static FAMILY: Family = Family {
     model_type: "qwen2",
     architecture: "Qwen2ForCausalLM",
-    base: "model",
-    blocks: "model.layers",
-    outside: llama::OUTSIDE,
-    inside: llama::INSIDE,
-    ignored: &[".rotary_emb.inv_freq"],
     decoder: |keys| {
         let config = llama::decoder(keys, false)?;
         let layers = layers(keys, config.layers.len())?;
         Ok(DecoderConfig { layers, parts: Parts { q_k_v_bias: true, ..config.parts }, ..config })
     },
+    ..llama::LIKE
 };
 
 /// Windows from layer `max_window_layers` on, where `use_sliding_window` says so.

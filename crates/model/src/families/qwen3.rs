@@ -8,11 +8,6 @@ use crate::{DecoderConfig, Parts};
 pub(super) static FAMILY: Family = Family {
     model_type: "qwen3",
     architecture: "Qwen3ForCausalLM",
-    base: "model",
-    blocks: "model.layers",
-    outside: llama::OUTSIDE,
-    inside: llama::INSIDE,
-    ignored: &[".rotary_emb.inv_freq"],
     decoder: |keys| {
         let config = llama::decoder(keys, false)?;
         let layers = qwen2::layers(keys, config.layers.len())?;
@@ -20,4 +15,5 @@ pub(super) static FAMILY: Family = Family {
         let parts = Parts { q_k_norm: true, q_k_v_bias: has_bias, out_bias: has_bias, ..config.parts };
         Ok(DecoderConfig { layers, parts, ..config })
     },
+    ..llama::LIKE
 };

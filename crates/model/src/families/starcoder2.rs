@@ -11,9 +11,6 @@ use crate::{DecoderConfig, Layout, NormConfig, Parts};
 pub(super) static FAMILY: Family = Family {
     model_type: "starcoder2",
     architecture: "Starcoder2ForCausalLM",
-    base: "model",
-    blocks: "model.layers",
-    outside: llama::OUTSIDE,
     inside: &[
         ("ln_1", "input_layernorm", Layout::Plain),
         ("attn.q_proj", "self_attn.q_proj", Layout::Plain),
@@ -24,7 +21,6 @@ pub(super) static FAMILY: Family = Family {
         ("mlp.up_proj", "mlp.c_fc", Layout::Plain),
         ("mlp.down_proj", "mlp.c_proj", Layout::Plain),
     ],
-    ignored: &[".rotary_emb.inv_freq"],
     decoder: |keys| {
         let config = llama::decoder(keys, true)?;
         let has_bias = keys.flag_or("use_bias", true)?;
@@ -53,4 +49,5 @@ pub(super) static FAMILY: Family = Family {
             ..config
         })
     },
+    ..llama::LIKE
 };
