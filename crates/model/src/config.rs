@@ -33,6 +33,11 @@ impl ModelConfig {
         };
         let keys = Keys(&json);
         let family = families::by_name(json.get("model_type").and_then(Value::as_str).unwrap_or("absent"))?;
+        if keys.has("quantization_config") {
+            let (key, found) = ("quantization_config".to_owned(), "present".to_owned());
+            let expected = "none: weights in f64, f32, f16 or bf16".to_owned();
+            return Err(ModelError::Config { key, found, expected });
+        }
         let decoder = (family.decoder)(keys)?;
         decoder.check()?;
         let (bos_token_id, eos_token_id) = (keys.token("bos_token_id")?, keys.token("eos_token_id")?);
@@ -55,7 +60,6 @@ impl ModelConfig {
     /// [`ModelError::Io`] where the disk refuses.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
         let mut json = self.json.clone();
-        json.remove("quantization_config");
         let key = if json.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
         json.insert(key.to_owned(), "float32".into());
         json.insert("architectures".to_owned(), vec![self.family.architecture].into());

@@ -266,6 +266,12 @@ fn unknown_family() {
 }
 
 #[test]
+fn quantised_weights() {
+    let folder = change_config(|config| config["quantization_config"] = json!({"quant_method": "gptq"}));
+    check_refused(&folder, "config.json", &["quantization_config is present, expected none"]);
+}
+
+#[test]
 fn config_is_not_json() {
     for text in ["", "{\"model_type\": \"gpt_neo\"", "model_type = \"gpt_neo\""] {
         let folder = changed(|folder| {
