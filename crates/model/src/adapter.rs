@@ -4,7 +4,7 @@
 //! Hu et al., arXiv:2106.09685v2, Sec. 4.1.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::tensor::backend::Backend;
@@ -103,6 +103,12 @@ enum Matcher<'a> {
 }
 
 impl Matcher<'_> {
+    /// Whether every name has a module, or the pattern at least one.
+    fn are_all_met(&self, adapted: &[String]) -> bool {
+        let is_met = |name: &String| adapted.iter().any(|module| is_end(module, name));
+        !adapted.is_empty() && if let Self::Ends(names) = self { names.iter().all(is_met) } else { true }
+    }
+
     fn is_match(&self, module: &str) -> bool {
         match self {
             Self::All => true,
@@ -134,7 +140,7 @@ impl<B: Backend> CausalLm<B> {
     /// The same weights, shared, with fresh adapters: they change nothing yet.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for settings out of range, and for targets that no module has.
+    /// [`ModelError::Config`] for settings out of range, and for a target that no module has.
     pub fn with_fresh_adapters(
         &self,
         config: &ModelConfig,
@@ -144,9 +150,10 @@ impl<B: Backend> CausalLm<B> {
         lora.check()?;
         let targets = lora.target_modules.matcher()?;
         let (mut lm, device) = (self.clone(), self.device());
-        let mut found = false;
+        let mut adapted = Vec::new();
         for (path, linear) in lm.module.linears_mut() {
-            if targets.is_match(&config.family.module(&path).0) {
+            let module = config.family.module(&path).0;
+            if targets.is_match(&module) {
                 let [outputs, inputs] = linear.weight.dims();
                 let bound = (inputs as f32).sqrt().recip();
                 let draw = Uniform::new(-bound, bound).expect("a bound above 0");
@@ -161,10 +168,14 @@ impl<B: Backend> CausalLm<B> {
                     )),
                     scale: lora.scale(),
                 });
-                found = true;
+                adapted.push(module);
             }
         }
-        if found { Ok(lm) } else { Err(no_such_target(config, self, &lora.target_modules)) }
+        if targets.are_all_met(&adapted) {
+            Ok(lm)
+        } else {
+            Err(no_such_target(config, self, &lora.target_modules))
+        }
     }
 
     /// The same function without adapters: their changes added to the weights.
@@ -188,6 +199,9 @@ fn no_such_target<B: Backend>(config: &ModelConfig, lm: &CausalLm<B>, targets: &
     }
 }
 
+/// Ways of PEFT to begin that change the base's weights: the adapter alone does not say what the model computes.
+const CHANGES_BASE: [&str; 5] = ["pissa", "corda", "olora", "loftq", "lora_ga"];
+
 /// The keys of `adapter_config.json` that say what the adapter computes.
 #[derive(Debug, Deserialize)]
 struct PeftConfig {
@@ -201,6 +215,12 @@ struct PeftConfig {
     #[serde(default)]
     lora_bias: bool,
     bias: Option<String>,
+    #[serde(default)]
+    init_lora_weights: serde_json::Value,
+    #[serde(default)]
+    alora_invocation_tokens: serde_json::Value,
+    #[serde(default)]
+    layer_replication: serde_json::Value,
     #[serde(default)]
     rank_pattern: BTreeMap<String, usize>,
     #[serde(default)]
@@ -219,6 +239,22 @@ impl PeftConfig {
             if found != expected {
                 let (found, expected) = (found.to_owned(), expected.to_owned());
                 return Err(ModelError::Config { key: key.to_owned(), found, expected });
+            }
+        }
+        let init = self.init_lora_weights.as_str().unwrap_or_default();
+        if CHANGES_BASE.iter().any(|kind| init.starts_with(kind)) {
+            let expected =
+                "one that leaves the base as it is; convert the adapter to plain LoRA first".to_owned();
+            let (key, found) = ("init_lora_weights".to_owned(), init.to_owned());
+            return Err(ModelError::Config { key, found, expected });
+        }
+        for (key, value) in [
+            ("alora_invocation_tokens", &self.alora_invocation_tokens),
+            ("layer_replication", &self.layer_replication),
+        ] {
+            if !value.is_null() {
+                let (key, found, expected) = (key.to_owned(), value.to_string(), "null".to_owned());
+                return Err(ModelError::Config { key, found, expected });
             }
         }
         Ok(())
@@ -246,6 +282,13 @@ fn by_pattern<T: Copy>(
     Ok(None)
 }
 
+/// The file with an adapter's factors: safetensors, or PyTorch's where there is only that.
+pub fn weights_file(folder: &Path) -> PathBuf {
+    let torch = folder.join("adapter_model.bin");
+    let safetensors = folder.join(WEIGHTS);
+    if !safetensors.exists() && torch.exists() { torch } else { safetensors }
+}
+
 /// Whether a folder holds an adapter and not a whole model.
 pub fn is_adapter(folder: &Path) -> bool {
     folder.join(CONFIG).exists()
@@ -266,8 +309,7 @@ pub fn load<B: Backend>(
     let peft: PeftConfig =
         serde_json::from_str(&text).map_err(|e| io(&path, "read it as an adapter's config", e))?;
     peft.check().map_err(|e| io(&path, "use it", e))?;
-    let file = [folder.join(WEIGHTS), folder.join("adapter_model.bin")];
-    let file = file.iter().find(|file| file.exists()).unwrap_or(&file[0]);
+    let file = &weights_file(folder);
     let weights = Weights::open_file(file)?;
     let (mut lm, device) = (base.clone(), base.device());
     let mut used = BTreeSet::new();
@@ -294,6 +336,10 @@ pub fn load<B: Backend>(
     let keys: Vec<String> = weights.keys().filter(|key| !used.contains(*key)).map(str::to_owned).collect();
     if !keys.is_empty() {
         return Err(ModelError::ExtraTensors { path: file.clone(), keys });
+    }
+    if used.is_empty() {
+        let key = format!("{PREFIX}MODULE.lora_A.weight");
+        return Err(ModelError::MissingTensor { path: file.clone(), key, expected: vec![peft.r] });
     }
     Ok(lm)
 }

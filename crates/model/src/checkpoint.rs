@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
 use userprint_core::Tokenize;
@@ -21,6 +22,7 @@ pub fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<(CausalLm<B
     let tensors = CheckpointTensors::open(folder, &config)?;
     let module = Decoder::make(&config.decoder, device, &mut |path, shape| tensors.read(path, shape))?;
     tensors.refuse_others()?;
+    tensors.check_tied_head()?;
     Ok((CausalLm { config: config.decoder.clone(), module }, config))
 }
 
@@ -69,11 +71,30 @@ impl<'a> CheckpointTensors<'a> {
     }
 
     /// The file to name where a tensor is nowhere.
-    fn file(&self) -> std::path::PathBuf {
+    fn file(&self) -> PathBuf {
         match self.weights.files() {
             [file, ..] => file.clone(),
             [] => self.folder.to_owned(),
         }
+    }
+
+    /// Refuses a head of its own where the config says that the token embedding is the head.
+    fn check_tied_head(&self) -> Result<(), ModelError> {
+        if self.config.decoder.parts.head {
+            return Ok(());
+        }
+        let key = |path| self.stored_key(&self.config.family.key(path).0);
+        let (head, embedding) = (key("head.weight"), key("wte.weight"));
+        let (Some(stored), Some(tied)) = (self.weights.get(&head), self.weights.get(&embedding)) else {
+            return Ok(());
+        };
+        if stored.shape == tied.shape && stored.read()? == tied.read()? {
+            return Ok(());
+        }
+        let expected = format!("false, as `{head}` is not `{embedding}`");
+        let error =
+            ModelError::Config { key: "tie_word_embeddings".to_owned(), found: "true".to_owned(), expected };
+        Err(io(&self.folder.join("config.json"), "use it", error))
     }
 
     /// Refuses tensors that the model has no place for.
@@ -85,6 +106,34 @@ impl<'a> CheckpointTensors<'a> {
             self.weights.keys().filter(|key| !has_place(key)).map(str::to_owned).collect();
         if keys.is_empty() { Ok(()) } else { Err(ModelError::ExtraTensors { path: self.file(), keys }) }
     }
+}
+
+/// Files of a checkpoint folder, besides its weights, that its scores depend on.
+const SMALL_FILES: [&str; 7] = [
+    "config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+/// All files of a folder that its scores depend on, sorted: config, tokenizer, weights.
+///
+/// # Errors
+/// [`ModelError`] where there are no weights, or the folder cannot be listed.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let mut files = Weights::open(folder)?.files().to_vec();
+    for entry in fs::read_dir(folder).map_err(|e| io(folder, "list it", e))? {
+        let path = entry.map_err(|e| io(folder, "list it", e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if SMALL_FILES.contains(&name) || name.ends_with(".model") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Loads a folder's tokenizer and holds it against the model's config.
@@ -134,10 +183,8 @@ pub fn save<B: Backend>(
     let mut arranged = Arrangement::new(config);
     Params::for_each(&lm.module, |path, shape, values| arranged.put(path, shape, values));
     weights::write(&folder.join("model.safetensors"), &arranged.tensors, &[("format", "pt")])?;
-    let generation =
-        serde_json::json!({ "bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id });
     config.save(&folder.join("config.json"))?;
-    write_json(&folder.join("generation_config.json"), &generation)
+    write_json(&folder.join("generation_config.json"), config.generation())
 }
 
 /// Named arrays with their shapes.
@@ -177,16 +224,28 @@ pub(crate) fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<
 }
 
 pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    write_beside_by(path, |file| file.write_all(bytes))
+}
+
+/// Writes a file beside its place and renames it: there is no half file.
+pub(crate) fn write_beside_by(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<fs::File>) -> std::io::Result<()>,
+) -> Result<(), ModelError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let beside = path.with_file_name(name);
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()?;
+    let written = || {
+        let mut file = BufWriter::new(fs::File::create(&beside)?);
+        write(&mut file)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&beside, path)
     };
-    write().map_err(|e| io(path, "write it", e))
+    written().map_err(|e| {
+        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
+        drop(fs::remove_file(&beside));
+        io(path, "write it", e)
+    })
 }
 
 pub(crate) fn io(

@@ -12,6 +12,7 @@ use crate::{Activation, DecoderConfig, ModelError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     json: Map<String, Value>,
+    generation: Map<String, Value>,
     /// The family that `model_type` names.
     pub family: &'static Family,
     /// The decoder's shape.
@@ -41,17 +42,25 @@ impl ModelConfig {
         let decoder = (family.decoder)(keys)?;
         decoder.check()?;
         let (bos_token_id, eos_token_id) = (keys.token("bos_token_id")?, keys.token("eos_token_id")?);
-        Ok(Self { family, decoder, bos_token_id, eos_token_id, json })
+        let of_generation = |(key, _): &(&String, &Value)| GENERATION.contains(&key.as_str());
+        let generation = json.iter().filter(of_generation).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Self { family, decoder, bos_token_id, eos_token_id, generation, json })
     }
 
-    /// Reads a file.
+    /// Reads a file, with the `generation_config.json` beside it if there is one.
     ///
     /// # Errors
     /// [`ModelError::Io`] with the file's name; its source is what [`ModelConfig::new`] says.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|e| io(path, "read it", e))?;
         let json = serde_json::from_str(&text).map_err(|e| io(path, "read it as JSON", e))?;
-        Self::new(json).map_err(|e| io(path, "use it", e))
+        let mut config = Self::new(json).map_err(|e| io(path, "use it", e))?;
+        let beside = path.with_file_name("generation_config.json");
+        if let Ok(text) = std::fs::read_to_string(&beside) {
+            config.generation =
+                serde_json::from_str(&text).map_err(|e| io(&beside, "read it as a JSON object", e))?;
+        }
+        Ok(config)
     }
 
     /// Writes all keys back, with the type that weights are saved in here.
@@ -76,11 +85,19 @@ impl ModelConfig {
         Self::new(Value::Object(json))
     }
 
+    /// What `generation_config.json` says: the folder's own, or the special tokens of `config.json`.
+    pub(crate) fn generation(&self) -> &Map<String, Value> {
+        &self.generation
+    }
+
     /// The type that the checkpoint says its weights are stored in.
     pub fn stored_dtype(&self) -> Option<&str> {
         self.json.get("dtype").or_else(|| self.json.get("torch_dtype")).and_then(Value::as_str)
     }
 }
+
+/// Keys of a config that belong into `generation_config.json`.
+const GENERATION: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
 
 /// The keys of a config or of an object in it; null counts as absent.
 #[derive(Clone, Copy, Debug)]

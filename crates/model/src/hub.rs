@@ -115,10 +115,11 @@ pub fn fetch(request: &HubRequest<'_>, on_progress: OnProgress<'_>) -> Result<Hu
     files::check_revision(revision)?;
     let cache = Cache::new(request.cache, request.name);
     if request.offline {
-        from_cache(request, revision, &cache, on_progress)
-    } else {
-        from_hub(request, revision, &cache, on_progress)
+        return from_cache(request, revision, &cache, on_progress);
     }
+    // A commit does not change: what is whole in the cache needs no connection.
+    let whole = files::is_commit(revision).then(|| from_cache(request, revision, &cache, on_progress));
+    if let Some(Ok(model)) = whole { Ok(model) } else { from_hub(request, revision, &cache, on_progress) }
 }
 
 fn from_cache(

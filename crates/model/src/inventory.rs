@@ -52,8 +52,8 @@ impl Inventory {
     }
 
     /// About how many bytes of memory scoring takes: weights, and the largest batch that passes through them.
-    pub fn scoring_bytes(&self, config: &DecoderConfig, batch_tokens: u64) -> u64 {
-        F32 * (self.n_parameters() + batch_tokens * numbers_of_a_pass(config) + 2 * LOGITS)
+    pub fn scoring_bytes(&self, config: &DecoderConfig, batch_tokens: u64, t: u64) -> u64 {
+        F32 * (self.n_parameters() + batch_tokens * numbers_of_a_pass(config, t) + 2 * LOGITS)
     }
 
     /// About how many bytes of memory training of all parameters takes: weights, gradients, two moments, and what the backward pass needs.
@@ -67,11 +67,11 @@ impl Inventory {
 const LOGITS: u64 = 1 << 23;
 
 /// Numbers that live at once for each token of a forward pass: the stream, what attention and MLP work on.
-fn numbers_of_a_pass(config: &DecoderConfig) -> u64 {
+fn numbers_of_a_pass(config: &DecoderConfig, t: u64) -> u64 {
     let (width, inside) = (config.width as u64, config.mlp_width as u64);
     let heads = ((config.n_heads + 2 * config.n_kv_heads) * config.head_width) as u64;
     let gate = if config.parts.gate { 2 } else { 1 };
-    let scores = 2 * config.n_heads as u64 * config.context.min(1024) as u64;
+    let scores = 2 * config.n_heads as u64 * t;
     4 * width + (2 * heads + scores).max((1 + gate) * inside)
 }
 

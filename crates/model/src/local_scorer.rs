@@ -57,7 +57,7 @@ impl LongTexts {
         let mut windows = vec![Window { row, start: 0, end: n.min(most), context: 1 }];
         let mut scored = most;
         while self == Self::Stride && scored < n {
-            let end = n.min(scored + most.div_ceil(2));
+            let end = n.min(scored + most / 2);
             let start = end - most;
             windows.push(Window { row, start, end, context: scored - start });
             scored = end;
@@ -127,7 +127,7 @@ impl<B: KernelBackend> LocalScorer<B> {
                 LongTexts::Truncate => all.take(self.options.max_tokens).collect(),
                 LongTexts::Stride => all.collect(),
             };
-            if input.len() < 2 {
+            if input.len() < 2 || self.options.max_tokens < 2 {
                 return Err(ScoreError::NothingToScore { index, n_tokens: ids.len() });
             }
             inputs.push(input);
@@ -310,7 +310,7 @@ mod tests {
                 windows.iter().flat_map(|window| window.start + window.context..window.end).collect();
             assert_eq!(scored, (1..n).collect::<Vec<_>>(), "{n} tokens in windows of {most}");
             assert!(windows.iter().all(|window| window.len() <= most));
-            assert!(windows[1..].iter().all(|window| window.context >= most / 2), "{windows:?}");
+            assert!(windows[1..].iter().all(|window| 2 * window.context >= most), "{windows:?}");
         }
     }
 

@@ -163,8 +163,9 @@ impl RotaryScaling {
     fn read(keys: Keys<'_>, config: Keys<'_>, width: usize, theta: f64) -> Result<Self, ModelError> {
         let key = if keys.has("rope_type") { "rope_type" } else { "type" };
         let limit = config.size("max_position_embeddings")?;
-        let original = config.size_or("original_max_position_embeddings", limit)?;
-        let original = keys.size_or("original_max_position_embeddings", original)?;
+        // Where both name it the config's own key counts, as in transformers.
+        let original = keys.size_or("original_max_position_embeddings", limit)?;
+        let original = config.size_or("original_max_position_embeddings", original)?;
         match keys.word_or(key, "default")? {
             "default" => Ok(Self::Default),
             "linear" => Ok(Self::Linear { factor: keys.number("factor")? }),

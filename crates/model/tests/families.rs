@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use userprint_core::{Detail, Ragged};
+use userprint_core::{Detail, Ragged, Seed};
 use userprint_model::backend::Cpu;
+use userprint_model::checkpoint::NamedTensors;
 use userprint_model::families::FAMILIES;
+use userprint_model::weights::{self, Weights};
 use userprint_model::{
-    CausalLm, HfTokenizer, LocalScorer, LongTexts, ModelConfig, ScoringOptions, adapter, checkpoint,
+    CausalLm, HfTokenizer, LocalScorer, LongTexts, LoraConfig, ModelConfig, Params, ScoringOptions, Targets,
+    adapter, checkpoint,
 };
 use userprint_score::{Scorer, conformance};
 
@@ -203,4 +206,100 @@ fn saved_adapters_are_those_that_were_loaded() {
         let loaded = adapter::load(copy.path(), &load(&fixture("families").join(base)).0, &config);
         check(&format!("{base} with a saved adapter"), &loaded.expect("the copy loads"), &cases);
     }
+}
+
+/// Three adapters of one module of the checkpoint become one of PEFT's, with all first factors one below the other.
+#[test]
+fn fresh_adapters_of_a_common_module_are_saved_as_one() {
+    let texts = ["The ferry was late again.", "one text"];
+    for base in ["gpt2", "gpt_neox"] {
+        let (lm, config) = load(&fixture("families").join(base));
+        let target_modules = Targets::Pattern("all-linear".to_owned());
+        for rank_stabilised in [false, true] {
+            let lora =
+                LoraConfig { rank: 2, alpha: 6.0, rank_stabilised, target_modules: target_modules.clone() };
+            let mut adapted = lm.with_fresh_adapters(&config, &lora, Seed(5)).expect("every layer has one");
+            let mut drawn = 0;
+            Params::for_each_mut(&mut adapted.module, |path, shape| {
+                let n: usize = shape.iter().product();
+                drawn += 1;
+                path.ends_with(".adapter.b")
+                    .then(|| (0..n).map(|i| ((i * 7 + drawn) % 11) as f32 * 0.02).collect())
+            });
+            let copy = tempfile::tempdir().expect("a folder");
+            checkpoint::save(copy.path(), &adapted, &config, &tokenizer()).expect("the adapter is saved");
+            let loaded = adapter::load(copy.path(), &lm, &config).expect("the copy loads");
+            let score = |lm: &CausalLm<Cpu>| {
+                let scores = scorer(lm.clone(), ScoringOptions::default()).score(&texts, Detail::Tokens);
+                scores.expect("texts can be scored").token_log_probs.expect("asked for").values().to_vec()
+            };
+            let (found, expected, plain) = (score(&loaded), score(&adapted), score(&lm));
+            assert_close(base, "log p", &found, &expected, TOLERANCE);
+            assert!(
+                expected.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 0.02),
+                "{base}: it changes nothing"
+            );
+        }
+    }
+}
+
+/// The files of an adapter, changed, over the Llama.
+#[track_caller]
+fn adapter_error(change: impl FnOnce(&Path)) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in [adapter::CONFIG, adapter::WEIGHTS] {
+        fs::copy(fixture("families/lora/llama").join(file), folder.path().join(file)).expect("a copy");
+    }
+    change(folder.path());
+    let (lm, config) = load(&fixture("families/llama"));
+    let error = adapter::load(folder.path(), &lm, &config).expect_err("it should be refused");
+    let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
+}
+
+#[test]
+fn adapters_that_say_less_than_what_they_compute_are_refused() {
+    for (key, value, says) in [
+        ("init_lora_weights", Value::from("pissa_niter_4"), "init_lora_weights is pissa_niter_4"),
+        ("use_dora", Value::from(true), "use_dora is true, expected false"),
+        ("layer_replication", serde_json::json!([[0, 2]]), "layer_replication is [[0,2]], expected null"),
+    ] {
+        let error = adapter_error(|folder| {
+            let path = folder.join(adapter::CONFIG);
+            let mut config: Value = json(&path);
+            config[key] = value;
+            fs::write(path, config.to_string()).expect("it can be written");
+        });
+        assert!(error.contains(says), "{error}");
+    }
+    let empty = |folder: &Path| {
+        weights::write(&folder.join(adapter::WEIGHTS), &Default::default(), &[]).expect("it can be written");
+    };
+    assert!(adapter_error(empty).contains("lora_A.weight` is missing"));
+}
+
+#[test]
+fn a_head_that_is_not_tied_though_the_config_says_so_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = fixture("families/gpt2");
+    fs::copy(source.join("config.json"), folder.path().join("config.json")).expect("a copy");
+    let weights = Weights::open(&source).expect("weights");
+    // The old mask of GPT-2 is no number.
+    let keys = weights.keys().filter(|key| *key != "h.0.attn.bias");
+    let read = |key: &str| {
+        let tensor = weights.get(key).expect("a key of the file");
+        (key.to_owned(), (tensor.shape.clone(), tensor.read().expect("it reads")))
+    };
+    let mut tensors: NamedTensors = keys.map(read).collect();
+    let mut save = |head: Vec<f32>| {
+        tensors.insert("lm_head.weight".to_owned(), (tensors["wte.weight"].0.clone(), head));
+        weights::write(&folder.path().join("model.safetensors"), &tensors, &[]).expect("it can be written");
+        checkpoint::load::<Cpu>(folder.path(), &Default::default())
+    };
+    let mut head = read("wte.weight").1.1;
+    assert!(save(head.clone()).is_ok());
+    head[7] += 1.0;
+    let error = save(head).expect_err("it should be refused");
+    let source = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(source.contains("tie_word_embeddings is true, expected false"), "{source}");
 }

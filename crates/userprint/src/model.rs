@@ -11,13 +11,14 @@ use userprint_kernels::attention::Mask;
 use userprint_model::backend::KernelBackend;
 use userprint_model::inventory::Inventory;
 use userprint_model::weights::Weights;
-use userprint_model::{ModelConfig, Positions, RotaryScaling, adapter, checkpoint};
+use userprint_model::{ModelConfig, ModelError, Positions, RotaryScaling, adapter, checkpoint};
 use userprint_score::{Reading, ScoreTable, ScorerId, store, zlib_bytes};
 
 use crate::backend::{BackendName, with_backend};
 use crate::checkpoint::{Checkpoint, folder_name};
 use crate::experiment::RawScore;
 use crate::hub;
+use crate::pipeline::hash_of_checkpoint;
 use crate::run_folder::file_hash;
 
 #[derive(Debug, Subcommand)]
@@ -86,8 +87,8 @@ pub(crate) struct ScoreArgs {
     /// Beginning-of-text token: tokenizer, always or never.
     #[arg(long, default_value = "tokenizer")]
     bos: String,
-    /// Longest input in tokens; the model's context bounds it.
-    #[arg(long, default_value_t = 1 << 20)]
+    /// Longest input in tokens; the model's context bounds it. Memory grows with its square.
+    #[arg(long, default_value_t = 2048)]
     max_tokens: usize,
     /// What becomes of longer texts: truncate or stride.
     #[arg(long, default_value = "truncate")]
@@ -121,7 +122,7 @@ fn merge(base: &Path, folder: &Path, out: &Path) -> anyhow::Result<String> {
     type Cpu = userprint_model::backend::Cpu;
     check_adapter(folder)?;
     ensure!(
-        !adapter::is_adapter(out) && Weights::open(out).is_err(),
+        !adapter::is_adapter(out) && matches!(Weights::open(out), Err(ModelError::NoWeights { .. })),
         "{}: it holds a model already; choose another folder, or remove it",
         out.display()
     );
@@ -195,13 +196,12 @@ fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
 
 /// The model's name with a hash of its files and of how texts are read.
 fn scorer_id(args: &ScoreArgs, reading: &Reading) -> anyhow::Result<String> {
-    let mut hash = Fingerprinter::new().with(format!("{reading:?}"));
-    let weights = Weights::open(&args.checkpoint)?;
-    for file in weights.files() {
-        hash.add(file_hash(file)?);
-    }
+    let mut hash =
+        Fingerprinter::new().with(format!("{reading:?}")).with(hash_of_checkpoint(&args.checkpoint)?);
     if let Some(folder) = &args.adapter {
-        hash.add(file_hash(&folder.join(adapter::WEIGHTS))?);
+        for file in [folder.join(adapter::CONFIG), adapter::weights_file(folder)] {
+            hash.add(file_hash(&file)?);
+        }
     }
     let name = folder_name(&args.checkpoint);
     Ok(format!("{name} {}", &hash.finish().hex()[..16]))
@@ -210,8 +210,9 @@ fn scorer_id(args: &ScoreArgs, reading: &Reading) -> anyhow::Result<String> {
 fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
     let config = ModelConfig::load(&folder.join("config.json"))?;
     let inventory = Inventory::read(folder, &config)?;
-    let (batch, t) = (4096, config.decoder.context.min(512) as u64);
-    let scoring = inventory.scoring_bytes(&config.decoder, batch);
+    let (batch, longest, t) =
+        (4096, config.decoder.context.min(1024) as u64, config.decoder.context.min(512) as u64);
+    let scoring = inventory.scoring_bytes(&config.decoder, batch, longest);
     let training = inventory.training_bytes(&config.decoder, 8 * t, t);
     let tokenizer = checkpoint::load_tokenizer(folder, &config);
     if json {
@@ -260,7 +261,7 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
     )?;
     let found = tokenizer.map_or_else(|e| format!("none that can be used: {e}"), |_| "found".to_owned());
     line("tokenizer", found)?;
-    line("to score", format!("about {} for batches of {batch} tokens", bytes(scoring)))?;
+    line("to score", format!("about {} for batches of {batch} tokens, texts to {longest}", bytes(scoring)))?;
     line("to train", format!("about {} for batches of 8 times {t} tokens, all parameters", bytes(training)))?;
     Ok(text.trim_end().to_owned())
 }

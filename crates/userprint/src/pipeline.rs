@@ -8,26 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use userprint_core::{Fingerprint, Fingerprinter};
 use userprint_data::{InMemoryCorpus, Population, read_corpus};
+use userprint_model::checkpoint;
 use userprint_model::hub::HubModel;
-use userprint_model::weights::Weights;
 
 use crate::experiment::{CorpusChoice, Experiment, ReferenceChoice};
 use crate::hub;
 use crate::results::Results;
 use crate::run_folder::{HubRecord, RunFolder, file_hash};
 use crate::stages::{self, StageOutput};
-
-/// Files of a checkpoint besides its weights; tokenizers come in several forms.
-const CONFIG_AND_TOKENIZER: [&str; 8] = [
-    "config.json",
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
 
 /// A stage of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +69,10 @@ impl Pipeline {
                 folder.manifest.hub = Some(record);
                 Some(model.folder)
             }
-            _ => None,
+            _ => {
+                folder.manifest.hub = None;
+                None
+            }
         };
         Ok(Self { experiment, folder, corpus: OnceCell::new(), hub_folder })
     }
@@ -213,7 +204,10 @@ fn pinned(
     let model = hub::fetch(name, wanted, offline).context("[reference]")?;
     let sha256: BTreeMap<String, String> =
         model.files.iter().map(|file| (file.name.clone(), file.sha256.clone())).collect();
-    if let Some(before) = before.filter(|before| before.sha256 != sha256) {
+    // The cache may hold other files of the same commit now: those that the run began with must be the same.
+    let is_changed =
+        |before: &&HubRecord| before.sha256.iter().any(|(name, hash)| sha256.get(name) != Some(hash));
+    if let Some(before) = before.filter(is_changed) {
         bail!(
             "[reference] {name}: the files of commit {} are not those that the run began with; \
              delete {} from the cache to fetch them again, or the run folder to start afresh",
@@ -223,20 +217,16 @@ fn pinned(
     }
     let (revision, commit) = (revision.clone(), model.commit.clone());
     let record = HubRecord { name: name.to_owned(), revision, commit, sha256 };
-    Ok((model, record))
+    Ok((model, before.cloned().unwrap_or(record)))
 }
 
-/// The files of a checkpoint that make its scores.
-fn hash_of_checkpoint(folder: &Path) -> anyhow::Result<String> {
-    let names = CONFIG_AND_TOKENIZER.map(|name| folder.join(name));
-    let small = names.iter().filter(|path| path.exists()).cloned();
-    let weights = Weights::open(folder)?;
-    let files = small.chain(weights.files().iter().cloned());
-    let named = |path: PathBuf| {
+/// The files of a checkpoint that make its scores, hashed.
+pub(crate) fn hash_of_checkpoint(folder: &Path) -> anyhow::Result<String> {
+    let named = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().display().to_string();
-        Ok(format!("{name}={};", file_hash(&path)?))
+        Ok(format!("{name}={};", file_hash(path)?))
     };
-    files.map(named).collect()
+    checkpoint::files(folder)?.iter().map(named).collect()
 }
 
 /// The processor's name and how many threads there are.

@@ -70,7 +70,7 @@ fn layers(keys: Keys<'_>) -> Result<Vec<Mask>, ModelError> {
     for pair in pairs {
         let pattern = pair.get(0).and_then(Value::as_array).ok_or_else(refuse)?;
         let repeats = pair.get(1).and_then(Value::as_u64).ok_or_else(refuse)?;
-        if repeats.saturating_mul(pattern.len() as u64) > n_layers as u64 {
+        if pattern.is_empty() || repeats.saturating_mul(pattern.len() as u64) > n_layers as u64 {
             return Err(refuse());
         }
         for kind in (0..repeats).flat_map(|_| pattern) {

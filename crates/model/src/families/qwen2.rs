@@ -22,6 +22,7 @@ pub(super) static FAMILY: Family = Family {
 /// Windows from layer `max_window_layers` on, where `use_sliding_window` says so.
 pub(super) fn layers(keys: Keys<'_>, n_layers: usize) -> Result<Vec<Mask>, ModelError> {
     let slides = keys.flag_or("use_sliding_window", false)?;
+    let slides = slides && !keys.is_null("sliding_window");
     let window = keys.size_or("sliding_window", 4096)?;
     let first = keys.count_or("max_window_layers", 28)?;
     masks(keys, n_layers, slides.then_some(window), |layer| layer >= first)

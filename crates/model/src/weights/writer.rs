@@ -1,14 +1,13 @@
 //! Arrays written as safetensors, without a second copy of them in memory.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::header::n_values;
 use crate::ModelError;
-use crate::checkpoint::{NamedTensors, io as failed};
+use crate::checkpoint::{NamedTensors, io as failed, write_beside_by};
 
 /// The header is padded so that the values after it are aligned.
 const ALIGNMENT: usize = 8;
@@ -28,25 +27,11 @@ struct WrongShape {
 /// [`ModelError::Io`] where the disk refuses, or where an array has not as many values as its shape.
 pub fn write(path: &Path, tensors: &NamedTensors, metadata: &[(&str, &str)]) -> Result<(), ModelError> {
     let header = header(tensors, metadata).map_err(|e| failed(path, "arrange it", e))?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let beside = path.with_file_name(name);
-    let written = stream(&beside, &header, tensors).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|e| {
-        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
-        drop(fs::remove_file(&beside));
-        failed(path, "write it", e)
+    write_beside_by(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        tensors.values().try_for_each(|(_, values)| file.write_all(bytemuck::cast_slice(values)))
     })
-}
-
-fn stream(path: &Path, header: &str, tensors: &NamedTensors) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
-    for (_, values) in tensors.values() {
-        file.write_all(bytemuck::cast_slice(values))?;
-    }
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// The header as the `safetensors` crate writes it, but for its metadata, which is in the order given.

@@ -51,7 +51,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         ReferenceChoice::Checkpoint(_) | ReferenceChoice::Hub { .. } => {
             let folder = reference_folder(pipeline)?;
             let Checkpoint { lm, config, .. } = Checkpoint::<B>::open(&folder)?;
-            let note = format!("{} parameters from {}", n_parameters(&lm.module), folder.display());
+            let note = format!("{} parameters from {}", n_parameters(&lm.module), folder_name(&folder));
             write_summary(pipeline, &lm, &config)?;
             return Ok(StageOutput::new(&[SUMMARY], note));
         }
