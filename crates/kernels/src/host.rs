@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
+use crate::inference::{exp_less_max, sigmoid_of_twice_u, sum_of};
 use crate::norm::Centring;
 
 /// Numbers that one task works on, so that small tensors stay on one thread.
@@ -192,71 +193,4 @@ fn by_rows(values: &mut [f32], width: usize, each: impl Fn(usize, &mut [f32]) + 
             each(task * per_task + i, row);
         }
     });
-}
-
-/// Replaces each number by the exponential of it less the maximum; the maximum, and the sum of what is left.
-fn exp_less_max(row: &mut [f32]) -> (f32, f32) {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let (blocks, rest) = row.as_chunks::<16>();
-    for block in blocks {
-        for (lane, x) in lanes.iter_mut().zip(block) {
-            *lane = if *x > *lane { *x } else { *lane };
-        }
-    }
-    let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|x| *x = exp(*x - max));
-    (max, sum_of(row.iter().copied()))
-}
-
-/// Sum in sixteen lanes: the same on every machine, and fast.
-fn sum_of(values: impl Iterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (i, value) in values.enumerate() {
-        lanes[i % 16] += value;
-    }
-    lanes.iter().sum()
-}
-
-/// `σ(2u)` of the tanh GELU.
-#[inline]
-fn sigmoid_of_twice_u(x: f32) -> f32 {
-    let twice_u = x * (crate::gelu::LINEAR as f32 + crate::gelu::CUBIC as f32 * x * x);
-    1.0 / (1.0 + exp(-twice_u))
-}
-
-/// `eˣ` to about two units in the last place, branch-free so that loops over it use vector instructions.
-///
-/// `x = n ln 2 + r` with `|r| ≤ ½ ln 2`: a Taylor polynomial in `r`, and `n` added to the exponent.
-/// Below −87 it is 0 or nearly so, above 88 it is the largest that fits.
-#[inline]
-fn exp(x: f32) -> f32 {
-    /// Adding and taking off rounds to whole numbers.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
-    let p = 1.0
-        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
-    let power = (shifted.to_bits() << 23).wrapping_add(0x3f80_0000);
-    p * f32::from_bits(power)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exp_is_accurate_to_a_few_units() {
-        for i in -870_000..880_000 {
-            let x = i as f32 * 1e-4;
-            let (fast, slow) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!((fast / slow - 1.0).abs() < 4e-7, "exp({x}) = {slow}, found {fast}");
-        }
-    }
-
-    #[test]
-    fn exp_of_very_small_numbers_is_nearly_nothing() {
-        assert!(exp(-1e30) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
-    }
 }

@@ -8,6 +8,7 @@ pub mod gelu;
 pub mod head;
 #[cfg(feature = "cpu")]
 mod host;
+pub mod inference;
 pub mod norm;
 pub mod plain;
 pub mod rotary;

@@ -20,15 +20,16 @@ pub fn token_log_probs(hidden: &[f64], weight: &[f64], targets: &[usize], d: usi
 pub fn moments(hidden: &[f64], weight: &[f64], d: usize) -> Vec<(f64, f64, usize)> {
     hidden
         .chunks_exact(d)
-        .map(|row| {
-            let log_probs = log_softmax(&logits(row, weight));
-            let mean: f64 = log_probs.iter().map(|l| l.exp() * l).sum();
-            let variance: f64 = log_probs.iter().map(|l| l.exp() * (l - mean).powi(2)).sum();
-            let argmax =
-                (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
-            (mean, variance.sqrt(), argmax)
-        })
+        .map(|row| moments_of(&log_softmax(&logits(row, weight))))
         .collect()
+}
+
+/// Mean and standard deviation of log-probabilities under themselves, and the argmax.
+pub fn moments_of(log_probs: &[f64]) -> (f64, f64, usize) {
+    let mean: f64 = log_probs.iter().map(|l| l.exp() * l).sum();
+    let variance: f64 = log_probs.iter().map(|l| l.exp() * (l - mean).powi(2)).sum();
+    let argmax = (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
+    (mean, variance.sqrt(), argmax)
 }
 
 /// `x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
@@ -41,7 +42,8 @@ fn logits(row: &[f64], weight: &[f64]) -> Vec<f64> {
     weight.chunks_exact(row.len()).map(|w| row.iter().zip(w).map(|(a, b)| a * b).sum()).collect()
 }
 
-fn log_softmax(logits: &[f64]) -> Vec<f64> {
+/// `logits − log Σ exp(logits)`.
+pub fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let log_sum = logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() + max;
     logits.iter().map(|l| l - log_sum).collect()
