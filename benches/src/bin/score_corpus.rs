@@ -9,8 +9,7 @@ use std::time::Instant;
 use clap::Parser;
 use userprint_core::{Detail, UserIdx};
 use userprint_data::{Columns, Corpus, read_corpus};
-use userprint_model::backend::Cpu;
-use userprint_model::{HfTokenizer, LocalScorer, ScoringOptions, checkpoint};
+use userprint_model::{HfTokenizer, LocalScorer, PackedLm, Precision, ScoringOptions};
 use userprint_score::Scorer;
 
 /// Time scoring; the first token of a document is context and not scored.
@@ -26,13 +25,23 @@ struct Args {
     /// Tokens in a batch.
     #[arg(long, default_value_t = 4096)]
     batch_tokens: usize,
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    #[arg(long, default_value_t = 100000)]
+    docs: usize,
+    #[arg(long)]
+    moments: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let columns = Columns { user_id: "user_id".to_owned(), text: "text".to_owned(), example_id: None };
     let corpus = read_corpus(&args.corpus, &columns)?;
-    let (lm, _) = checkpoint::load::<Cpu>(&args.checkpoint, &Default::default())?;
+    let precision = if args.dtype == "bf16" { Precision::Bf16 } else { Precision::F32 };
+    let (lm, _) = PackedLm::load(&args.checkpoint, precision)?;
+    let lm = lm.on_threads(args.threads);
     let tokenizer = HfTokenizer::load(&args.checkpoint.join("tokenizer.json"))?;
     let options =
         ScoringOptions { max_tokens: args.max_tokens, batch_tokens: args.batch_tokens, ..Default::default() };
@@ -42,12 +51,13 @@ fn main() -> anyhow::Result<()> {
         texts.extend(corpus.examples(UserIdx(user as u32))?.into_iter().map(|example| example.text));
     }
     // A document of one word may be one token, which has nothing to score without a beginning-of-text token.
+    texts.truncate(args.docs);
     let n_texts = texts.len();
     texts.retain(|text| text.split_whitespace().count() >= 2);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     scorer.score(&texts[..texts.len().min(64)], Detail::Total)?; // warm up
     let start = Instant::now();
-    let scores = scorer.score(&texts, Detail::Total)?;
+    let scores = scorer.score(&texts, if args.moments { Detail::Moments } else { Detail::Total })?;
     let seconds = start.elapsed().as_secs_f64();
     let tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();
     userprint_benches::say(&serde_json::json!({

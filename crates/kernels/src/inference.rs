@@ -17,7 +17,7 @@ mod x86;
 
 pub use attention::{Attention, Heads};
 pub use head::{TokenScore, VocabularyHead};
-pub use lanes::{PointFunction, normalise_row, turn_pairs};
+pub use lanes::{PointFunction, add_row, multiply_by, normalise_row, turn_pairs};
 #[cfg(feature = "cpu")]
 pub(crate) use lanes::{exp_less_max, sigmoid_of_twice_u, sum_of};
 pub use matrix::PackedMatrix;

@@ -18,10 +18,7 @@ pub fn token_log_probs(hidden: &[f64], weight: &[f64], targets: &[usize], d: usi
 /// # Shapes
 /// `hidden` is `[n, d]`, `weight` `[v, d]`; each of the results `[n]`.
 pub fn moments(hidden: &[f64], weight: &[f64], d: usize) -> Vec<(f64, f64, usize)> {
-    hidden
-        .chunks_exact(d)
-        .map(|row| moments_of(&log_softmax(&logits(row, weight))))
-        .collect()
+    hidden.chunks_exact(d).map(|row| moments_of(&log_softmax(&logits(row, weight)))).collect()
 }
 
 /// Mean and standard deviation of log-probabilities under themselves, and the argmax.

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use burn::module::Param;
 use burn::tensor::backend::Backend;
 use fancy_regex::Regex;
 use rand_distr::{Distribution, Uniform};
@@ -14,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use userprint_core::Seed;
 
 use crate::checkpoint::{NamedTensors, io, write_json};
-use crate::decoder::from_host;
 use crate::layers::Adapter;
 use crate::weights::{self, Weights};
 use crate::{CausalLm, Layout, ModelConfig, ModelError};
@@ -159,15 +157,9 @@ impl<B: Backend> CausalLm<B> {
                 let draw = Uniform::new(-bound, bound).expect("a bound above 0");
                 let mut rng = seed.named(&path).rng();
                 let a = (0..lora.rank * inputs).map(|_| draw.sample(&mut rng)).collect();
-                linear.adapter = Some(Adapter {
-                    a: Param::from_tensor(from_host(a, [lora.rank, inputs], &device)),
-                    b: Param::from_tensor(from_host(
-                        vec![0.0; outputs * lora.rank],
-                        [outputs, lora.rank],
-                        &device,
-                    )),
-                    scale: lora.scale(),
-                });
+                let b = vec![0.0; outputs * lora.rank];
+                let factors = Factors { rank: lora.rank, scale: lora.scale(), a, b };
+                linear.adapter = Some(Adapter::new(factors, [outputs, inputs], &device));
                 adapted.push(module);
             }
         }
@@ -304,6 +296,38 @@ pub fn load<B: Backend>(
     base: &CausalLm<B>,
     config: &ModelConfig,
 ) -> Result<CausalLm<B>, ModelError> {
+    let (mut lm, device) = (base.clone(), base.device());
+    let linears = lm.module.linears().into_iter();
+    let shapes = linears.map(|(path, linear)| (path, linear.weight.dims())).collect();
+    let mut factors = read(folder, config, shapes)?;
+    for (path, linear) in lm.module.linears_mut() {
+        if let Some(factors) = factors.remove(&path) {
+            linear.adapter = Some(Adapter::new(factors, linear.weight.dims(), &device));
+        }
+    }
+    Ok(lm)
+}
+
+/// The values of an adapter: `scale · b a`.
+#[derive(Clone, Debug)]
+pub(crate) struct Factors {
+    pub(crate) rank: usize,
+    pub(crate) scale: f64,
+    /// `[rank, in]`
+    pub(crate) a: Vec<f32>,
+    /// `[out, rank]`
+    pub(crate) b: Vec<f32>,
+}
+
+/// A folder's adapters by path of the decoder, whose linear layers have these shapes, `[out, in]`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn read(
+    folder: &Path,
+    config: &ModelConfig,
+    shapes: Vec<(String, [usize; 2])>,
+) -> Result<BTreeMap<String, Factors>, ModelError> {
     let path = folder.join(CONFIG);
     let text = std::fs::read_to_string(&path).map_err(|e| io(&path, "read it", e))?;
     let peft: PeftConfig =
@@ -311,26 +335,20 @@ pub fn load<B: Backend>(
     peft.check().map_err(|e| io(&path, "use it", e))?;
     let file = &weights_file(folder);
     let weights = Weights::open_file(file)?;
-    let (mut lm, device) = (base.clone(), base.device());
-    let mut used = BTreeSet::new();
-    for (here, linear) in lm.module.linears_mut() {
+    let (mut found, mut used) = (BTreeMap::new(), BTreeSet::new());
+    for (here, [outputs, inputs]) in shapes {
         let (module, layout) = config.family.module(&here);
         let [key_a, key_b] = ["A", "B"].map(|factor| format!("{PREFIX}{module}.lora_{factor}.weight"));
         if weights.get(&key_a).is_none() && weights.get(&key_b).is_none() {
             continue;
         }
         let (rank, scale) = peft.of(&module).map_err(|e| io(&path, "use it", e))?;
-        let [outputs, inputs] = linear.weight.dims();
-        let factors = Factors { weights: &weights, file };
-        let a = factors.read(&key_a, [rank, inputs])?;
-        let all = factors.read(&key_b, [layout.n_stored_outputs(outputs), rank])?;
+        let stored = StoredFactors { weights: &weights, file };
+        let a = stored.read(&key_a, [rank, inputs])?;
+        let all = stored.read(&key_b, [layout.n_stored_outputs(outputs), rank])?;
         let row = |output| layout.stored_output(output, outputs, config.decoder.head_width) * rank;
         let b = (0..outputs).flat_map(|output| all[row(output)..row(output) + rank].to_vec()).collect();
-        linear.adapter = Some(Adapter {
-            a: Param::from_tensor(from_host(a, [rank, inputs], &device)),
-            b: Param::from_tensor(from_host(b, [outputs, rank], &device)),
-            scale,
-        });
+        found.insert(here, Factors { rank, scale, a, b });
         used.extend([key_a, key_b]);
     }
     let keys: Vec<String> = weights.keys().filter(|key| !used.contains(*key)).map(str::to_owned).collect();
@@ -341,15 +359,15 @@ pub fn load<B: Backend>(
         let key = format!("{PREFIX}MODULE.lora_A.weight");
         return Err(ModelError::MissingTensor { path: file.clone(), key, expected: vec![peft.r] });
     }
-    Ok(lm)
+    Ok(found)
 }
 
-struct Factors<'a> {
+struct StoredFactors<'a> {
     weights: &'a Weights,
     file: &'a Path,
 }
 
-impl Factors<'_> {
+impl StoredFactors<'_> {
     fn read(&self, key: &str, expected: [usize; 2]) -> Result<Vec<f32>, ModelError> {
         let (path, key, expected) = (self.file.to_owned(), key.to_owned(), expected.to_vec());
         let Some(tensor) = self.weights.get(&key) else {
@@ -388,12 +406,8 @@ pub fn save<B: Backend>(folder: &Path, lm: &CausalLm<B>, config: &ModelConfig) -
         let [outputs, inputs] = linear.weight.dims();
         match &linear.adapter {
             Some(adapter) => {
-                let host = |tensor: &Param<burn::tensor::Tensor<B, 2>>| -> Vec<f32> {
-                    let data = tensor.val().into_data().convert::<f32>();
-                    data.into_vec().expect("converted to f32 just above")
-                };
-                let (a, b) = (host(&adapter.a), host(&adapter.b));
-                let part = Part { layout, scale: adapter.scale, a, b, inputs, outputs };
+                let Factors { scale, a, b, .. } = adapter.factors();
+                let part = Part { layout, scale, a, b, inputs, outputs };
                 parts.entry(module).or_default().push(part);
             }
             None => drop(without.insert(module)),

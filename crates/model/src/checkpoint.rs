@@ -9,21 +9,32 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use userprint_core::Tokenize;
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Make};
 use crate::weights::{self, Weights};
-use crate::{CausalLm, HfTokenizer, Layout, ModelConfig, ModelError, Params, adapter};
+use crate::{CausalLm, DecoderConfig, HfTokenizer, Layout, ModelConfig, ModelError, Params, adapter};
 
 /// Loads a folder's model with its config; all weights become f32.
 ///
 /// # Errors
 /// [`ModelError`] names the file, and the key and shapes where a tensor does not fit.
 pub fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<(CausalLm<B>, ModelConfig), ModelError> {
+    load_by(folder, |config, make| {
+        Ok(CausalLm { config: config.clone(), module: Decoder::make(config, device, make)? })
+    })
+}
+
+/// Loads what `build` builds of a folder's tensors, given the decoder's shape, with the config.
+pub(crate) fn load_by<T>(
+    folder: &Path,
+    build: impl FnOnce(&DecoderConfig, Make<'_, ModelError>) -> Result<T, ModelError>,
+) -> Result<(T, ModelConfig), ModelError> {
     let config = ModelConfig::load(&folder.join("config.json"))?;
     let tensors = CheckpointTensors::open(folder, &config)?;
-    let module = Decoder::make(&config.decoder, device, &mut |path, shape| tensors.read(path, shape))?;
+    let built = build(&config.decoder, &mut |path, shape| tensors.read(path, shape))?;
     tensors.refuse_others()?;
     tensors.check_tied_head()?;
-    Ok((CausalLm { config: config.decoder.clone(), module }, config))
+    drop(tensors);
+    Ok((built, config))
 }
 
 /// The tensors of a checkpoint, and which of them have been read.

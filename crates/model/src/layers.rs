@@ -7,7 +7,8 @@ use userprint_kernels::attention::{Mask, attention};
 use userprint_kernels::norm::{Centring, normalise};
 use userprint_kernels::rotary::Rotations;
 
-use crate::decoder::{DecoderConfig, Maker, Residual};
+use crate::adapter::Factors;
+use crate::decoder::{DecoderConfig, Maker, Residual, from_host};
 
 /// A weight without bias, `[out, in]`.
 #[derive(Module, Debug)]
@@ -45,6 +46,26 @@ pub struct Adapter<B: Backend> {
     pub b: Param<Tensor<B, 2>>,
     /// Factor of the change.
     pub scale: f64,
+}
+
+impl<B: Backend> Adapter<B> {
+    /// An adapter of these values.
+    pub(crate) fn new(factors: Factors, [outputs, inputs]: [usize; 2], device: &B::Device) -> Self {
+        let Factors { rank, scale, a, b } = factors;
+        Self {
+            a: Param::from_tensor(from_host(a, [rank, inputs], device)),
+            b: Param::from_tensor(from_host(b, [outputs, rank], device)),
+            scale,
+        }
+    }
+
+    /// Its values.
+    pub(crate) fn factors(&self) -> Factors {
+        let host = |tensor: &Param<Tensor<B, 2>>| -> Vec<f32> {
+            tensor.val().into_data().convert::<f32>().into_vec().expect("converted to f32 just above")
+        };
+        Factors { rank: self.a.dims()[0], scale: self.scale, a: host(&self.a), b: host(&self.b) }
+    }
 }
 
 impl<B: Backend> Linear<B> {

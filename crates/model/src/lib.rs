@@ -11,12 +11,14 @@ mod error;
 pub mod families;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod inference;
 pub mod inventory;
 mod layers;
 mod layout;
 mod local_scorer;
 mod params;
 mod rotary;
+mod scoring_model;
 mod tokenizer;
 pub mod weights;
 
@@ -27,8 +29,11 @@ pub use config::{Keys, ModelConfig};
 pub use decoder::{CausalLm, Decoder, DecoderConfig, NormConfig, Parts, Positions, Residual};
 pub use error::ModelError;
 pub use families::gpt_neo;
+pub use inference::PackedLm;
 pub use layout::Layout;
 pub use local_scorer::{LocalScorer, LongTexts, ScoringOptions};
 pub use params::{Params, n_parameters};
 pub use rotary::{Rotary, RotaryScaling};
+pub use scoring_model::{ScoringModel, Sequence};
 pub use tokenizer::{Bos, HfTokenizer};
+pub use userprint_kernels::inference::{Precision, TokenScore};

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor};
-use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize};
-use userprint_kernels::{KernelBackend, head};
+use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize, Tokens};
+use userprint_kernels::inference::TokenScore;
 use userprint_score::{ScoreError, Scorer, ScorerId};
 
-use crate::{Batch, CausalLm};
+use crate::scoring_model::{ScoringModel, Sequence};
 
 /// How a [`LocalScorer`] reads texts, and how it batches them; batching changes scores by rounding alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub struct ScoringOptions {
     pub max_tokens: usize,
     /// What becomes of texts longer than that.
     pub long_texts: LongTexts,
-    /// Tokens in a batch, padding counted.
+    /// Tokens computed at once, padding counted.
     pub batch_tokens: usize,
 }
 
@@ -76,22 +74,15 @@ struct Window {
     context: usize,
 }
 
-impl Window {
-    fn len(self) -> usize {
-        self.end - self.start
-    }
-}
-
 /// A model in this process as a [`Scorer`].
-pub struct LocalScorer<B: Backend> {
+pub struct LocalScorer {
     id: ScorerId,
-    lm: CausalLm<B>,
+    model: Arc<dyn ScoringModel>,
     tokenizer: Arc<dyn Tokenize>,
     options: ScoringOptions,
-    device: B::Device,
 }
 
-impl<B: Backend> fmt::Debug for LocalScorer<B> {
+impl fmt::Debug for LocalScorer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalScorer")
             .field("id", &self.id)
@@ -100,27 +91,49 @@ impl<B: Backend> fmt::Debug for LocalScorer<B> {
     }
 }
 
-/// One token's answer.
-#[derive(Clone, Copy, Debug, Default)]
-struct TokenScore {
-    log_prob: f32,
-    mean: f32,
-    std_dev: f32,
-    is_argmax: bool,
-}
-
-impl<B: KernelBackend> LocalScorer<B> {
+impl LocalScorer {
     /// A scorer of a model and the tokenizer that it was trained with.
-    pub fn new(id: &str, lm: CausalLm<B>, tokenizer: Arc<dyn Tokenize>, options: ScoringOptions) -> Self {
-        let device = lm.device();
-        let options = ScoringOptions { max_tokens: options.max_tokens.min(lm.config.context), ..options };
-        Self { id: ScorerId::new(id), lm, tokenizer, options, device }
+    pub fn new(
+        id: &str,
+        model: impl ScoringModel + 'static,
+        tokenizer: Arc<dyn Tokenize>,
+        options: ScoringOptions,
+    ) -> Self {
+        let options = ScoringOptions { max_tokens: options.max_tokens.min(model.context()), ..options };
+        Self { id: ScorerId::new(id), model: Arc::new(model), tokenizer, options }
+    }
+
+    /// Scores texts that have been tokenised, by this scorer's tokenizer or one that is the same.
+    ///
+    /// # Errors
+    /// As [`Scorer::score`].
+    pub fn score_tokens(&self, tokens: &Tokens, detail: Detail) -> Result<TextScores, ScoreError> {
+        (self as &dyn Scorer).check_detail(detail)?;
+        let inputs = self.inputs(tokens)?;
+        let windows = inputs.iter().enumerate().flat_map(|(row, input)| {
+            self.options.long_texts.windows(row, input.len(), self.options.max_tokens)
+        });
+        let windows: Vec<Window> = windows.collect();
+        let sequence = |window: &Window| Sequence {
+            ids: &inputs[window.row][window.start..window.end],
+            n_context: window.context,
+        };
+        let sequences: Vec<Sequence<'_>> = windows.iter().map(sequence).collect();
+        let scores = self.model.score(&sequences, self.options.batch_tokens, detail);
+        let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
+        windows.iter().zip(scores).for_each(|(window, scores)| rows[window.row].extend(scores));
+        let scores = columns(&rows, detail);
+        for (index, &found) in scores.log_likelihood.iter().enumerate() {
+            if !(found.is_finite() && found <= 0.0) {
+                return Err(ScoreError::NotALogLikelihood { scorer: self.id.clone(), index, found });
+            }
+        }
+        Ok(scores)
     }
 
     /// The inputs: each text's ids, with the beginning-of-text token if there is one.
-    fn inputs(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ScoreError> {
-        let tokens = self.tokenizer.encode(texts)?;
-        let mut inputs = Vec::with_capacity(texts.len());
+    fn inputs(&self, tokens: &Tokens) -> Result<Vec<Vec<u32>>, ScoreError> {
+        let mut inputs = Vec::with_capacity(tokens.ids.n_rows());
         for (index, ids) in tokens.ids.rows().enumerate() {
             let all = self.options.bos_token.into_iter().chain(ids.iter().copied());
             let input: Vec<u32> = match self.options.long_texts {
@@ -134,77 +147,9 @@ impl<B: KernelBackend> LocalScorer<B> {
         }
         Ok(inputs)
     }
-
-    /// Windows by length, in groups whose padded size fits the budget.
-    fn batches(&self, inputs: &[Vec<u32>]) -> Vec<Vec<Window>> {
-        let windows = |(row, input): (usize, &Vec<u32>)| {
-            self.options.long_texts.windows(row, input.len(), self.options.max_tokens)
-        };
-        let mut windows: Vec<Window> = inputs.iter().enumerate().flat_map(windows).collect();
-        windows.sort_by_key(|window| (window.len(), window.row, window.start));
-        let mut batches: Vec<Vec<Window>> = Vec::new();
-        for window in windows {
-            match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * window.len() <= self.options.batch_tokens => {
-                    batch.push(window)
-                }
-                _ => batches.push(vec![window]),
-            }
-        }
-        batches
-    }
-
-    /// Scores of one batch, windows in its order. Padding stands at the end, where causal attention does not see it.
-    fn score_batch(&self, windows: &[Window], inputs: &[Vec<u32>], detail: Detail) -> Vec<Vec<TokenScore>> {
-        let sequences: Vec<&[u32]> =
-            windows.iter().map(|window| &inputs[window.row][window.start..window.end]).collect();
-        let context: Vec<usize> = windows.iter().map(|window| window.context).collect();
-        let batch = Batch::with_context(&sequences, &context, &self.device);
-        let hidden = self.lm.hidden(&batch);
-        let hidden = match batch.places {
-            Some(places) => hidden.select(0, places),
-            None => hidden,
-        };
-        let flat = self.token_scores(&hidden, &batch.targets, detail);
-        let mut rest = flat.as_slice();
-        let rows = windows.iter().map(|window| {
-            let (row, tail) = rest.split_at(window.len() - window.context);
-            rest = tail;
-            row.to_vec()
-        });
-        rows.collect()
-    }
-
-    fn token_scores(
-        &self,
-        hidden: &Tensor<B, 2>,
-        targets: &Tensor<B, 1, Int>,
-        detail: Detail,
-    ) -> Vec<TokenScore> {
-        if detail < Detail::Moments {
-            let log_probs = floats(head::token_log_probs(hidden, &self.lm.head(), targets));
-            return log_probs.map(|log_prob| TokenScore { log_prob, ..TokenScore::default() }).collect();
-        }
-        let moments = head::token_moments(hidden, &self.lm.head(), targets);
-        let argmax = moments.argmax.into_data();
-        let targets = targets.to_data();
-        let is_argmax =
-            argmax.iter::<i64>().zip(targets.iter::<i64>()).map(|(argmax, target)| argmax == target);
-        floats(moments.log_prob)
-            .zip(floats(moments.mean).zip(floats(moments.std_dev)))
-            .zip(is_argmax)
-            .map(|((log_prob, (mean, std_dev)), is_argmax)| TokenScore { log_prob, mean, std_dev, is_argmax })
-            .collect()
-    }
 }
 
-fn floats<B: Backend>(tensor: Tensor<B, 1>) -> impl Iterator<Item = f32> {
-    let values: Vec<f32> =
-        tensor.into_data().convert::<f32>().into_vec().expect("converted to f32 just above");
-    values.into_iter()
-}
-
-impl<B: KernelBackend> Scorer for LocalScorer<B> {
+impl Scorer for LocalScorer {
     fn id(&self) -> &ScorerId {
         &self.id
     }
@@ -215,22 +160,7 @@ impl<B: KernelBackend> Scorer for LocalScorer<B> {
 
     fn score(&self, texts: &[&str], detail: Detail) -> Result<TextScores, ScoreError> {
         (self as &dyn Scorer).check_detail(detail)?;
-        let inputs = self.inputs(texts)?;
-        let mut parts: Vec<(Window, Vec<TokenScore>)> = Vec::new();
-        for windows in self.batches(&inputs) {
-            let scores = self.score_batch(&windows, &inputs, detail);
-            parts.extend(windows.into_iter().zip(scores));
-        }
-        parts.sort_by_key(|(window, _)| (window.row, window.start));
-        let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
-        parts.into_iter().for_each(|(window, scores)| rows[window.row].extend(scores));
-        let scores = columns(&rows, detail);
-        for (index, &found) in scores.log_likelihood.iter().enumerate() {
-            if !(found.is_finite() && found <= 0.0) {
-                return Err(ScoreError::NotALogLikelihood { scorer: self.id.clone(), index, found });
-            }
-        }
-        Ok(scores)
+        self.score_tokens(&self.tokenizer.encode(texts)?, detail)
     }
 }
 
@@ -256,7 +186,7 @@ mod tests {
     use super::*;
     use crate::backend::Cpu;
     use crate::gpt_neo;
-    use crate::{Bos, HfTokenizer};
+    use crate::{Bos, CausalLm, HfTokenizer};
     use userprint_core::{Seed, TokenizeError, Tokens};
     use userprint_score::conformance;
 
@@ -268,7 +198,7 @@ mod tests {
         "one text more",
     ];
 
-    fn scorer(options: ScoringOptions) -> LocalScorer<Cpu> {
+    fn scorer(options: ScoringOptions) -> LocalScorer {
         let tokenizer = HfTokenizer::train(&TEXTS, 300).unwrap();
         let config = gpt_neo::small(300, 64, 16, 2, 2).unwrap();
         let config = config.with("window_size", 4).unwrap().with("initializer_range", 0.3).unwrap();

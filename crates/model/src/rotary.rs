@@ -141,21 +141,27 @@ impl Rotary {
         let by_length = matches!(self.scaling, RotaryScaling::Dynamic { original, .. }
             if lengths.iter().any(|length| *length > original));
         let lengths = if by_length { lengths } else { &[0] };
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for &length in lengths {
+            let table = self.table(length, t);
+            cos.extend(table.0);
+            sin.extend(table.1);
+        }
+        let shape = [lengths.len() * t, self.width / 2];
+        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), device);
+        Rotations { cos: tensor(cos), sin: tensor(sin) }
+    }
+
+    /// Cosines and sines of positions `0..t` in a sequence of `n_tokens`, both `[t, width / 2]`.
+    pub(crate) fn table(&self, n_tokens: usize, t: usize) -> (Vec<f32>, Vec<f32>) {
         let factor = match self.scaling {
-            RotaryScaling::Yarn { attention, .. } => attention,
+            RotaryScaling::Yarn { attention, .. } => attention as f32,
             _ => 1.0,
         };
-        let mut angles = Vec::with_capacity(lengths.len() * t * self.width / 2);
-        for &length in lengths {
-            let frequencies = self.frequencies(length);
-            // In f32, as the models were trained.
-            angles.extend((0..t).flat_map(|p| frequencies.iter().map(move |f| p as f32 * *f as f32)));
-        }
-        let table = |of: fn(f32) -> f32| {
-            let values: Vec<f32> = angles.iter().map(|angle| of(*angle) * factor as f32).collect();
-            Tensor::from_data(TensorData::new(values, [lengths.len() * t, self.width / 2]), device)
-        };
-        Rotations { cos: table(f32::cos), sin: table(f32::sin) }
+        let frequencies = self.frequencies(n_tokens);
+        // In f32, as the models were trained.
+        let angles = (0..t).flat_map(|p| frequencies.iter().map(move |f| p as f32 * *f as f32));
+        angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip()
     }
 }
 

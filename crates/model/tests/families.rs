@@ -12,8 +12,8 @@ use userprint_model::checkpoint::NamedTensors;
 use userprint_model::families::FAMILIES;
 use userprint_model::weights::{self, Weights};
 use userprint_model::{
-    CausalLm, HfTokenizer, LocalScorer, LongTexts, LoraConfig, ModelConfig, Params, ScoringOptions, Targets,
-    adapter, checkpoint,
+    CausalLm, HfTokenizer, LocalScorer, LongTexts, LoraConfig, ModelConfig, PackedLm, Params, Precision,
+    ScoringModel, ScoringOptions, Targets, adapter, checkpoint,
 };
 use userprint_score::{Scorer, conformance};
 
@@ -65,7 +65,7 @@ fn load(folder: &Path) -> (CausalLm<Cpu>, ModelConfig) {
     checkpoint::load(folder, &Default::default()).unwrap_or_else(|e| panic!("{e}: {:?}", e))
 }
 
-fn scorer(lm: CausalLm<Cpu>, options: ScoringOptions) -> LocalScorer<Cpu> {
+fn scorer(lm: impl ScoringModel + 'static, options: ScoringOptions) -> LocalScorer {
     let options = ScoringOptions { bos_token: Some(0), ..options };
     LocalScorer::new("golden", lm, Arc::new(tokenizer()), options)
 }
@@ -83,9 +83,16 @@ fn row<T: Copy>(column: Option<&Ragged<T>>, row: usize) -> Vec<T> {
     column.expect("asked for").row(row).to_vec()
 }
 
-/// All texts, in batches of unequal lengths or one by one, under a model.
+/// A model with tensors and the same with packed weights.
 #[track_caller]
 fn check(name: &str, lm: &CausalLm<Cpu>, cases: &[Case]) {
+    check_form(name, lm, cases);
+    check_form(&format!("{name}, packed"), &PackedLm::pack(lm, Precision::F32), cases);
+}
+
+/// All texts, in batches of unequal lengths or one by one, under a model.
+#[track_caller]
+fn check_form<M: ScoringModel + Clone + 'static>(name: &str, lm: &M, cases: &[Case]) {
     let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();
     for batch_tokens in [1, 200, 4096] {
         let options = ScoringOptions { batch_tokens, max_tokens: 96, ..ScoringOptions::default() };
@@ -135,8 +142,56 @@ fn every_family_passes_the_suite() {
     for family in families() {
         let (lm, _) = load(&fixture("families").join(family));
         let strided = ScoringOptions { max_tokens: 16, long_texts: LongTexts::Stride, ..Default::default() };
+        for precision in Precision::ALL {
+            let packed = PackedLm::pack(&lm, precision);
+            conformance::scorer(&scorer(packed.clone(), ScoringOptions::default()), &texts);
+            conformance::scorer(&scorer(packed, strided), &texts);
+        }
         conformance::scorer(&scorer(lm.clone(), ScoringOptions::default()), &texts);
         conformance::scorer(&scorer(lm, strided), &texts);
+    }
+}
+
+fn token_log_probs(lm: impl ScoringModel + 'static, texts: &[&str], options: ScoringOptions) -> Vec<f32> {
+    let scores = scorer(lm, options).score(texts, Detail::Tokens).expect("texts can be scored");
+    scores.token_log_probs.expect("asked for").values().to_vec()
+}
+
+/// Neither threads nor the other texts of a pass change a bit.
+#[test]
+fn packed_scores_do_not_depend_on_what_they_are_computed_with() {
+    for family in families() {
+        let folder = fixture("families").join(family);
+        let cases = json::<Golden>(&folder.join("golden.json")).cases;
+        let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();
+        for precision in Precision::ALL {
+            let (lm, _) = PackedLm::load(&folder, precision).expect("the checkpoint loads");
+            let options = |batch_tokens| ScoringOptions { batch_tokens, ..ScoringOptions::default() };
+            let together = token_log_probs(lm.clone().on_threads(1), &texts, options(4096));
+            assert_eq!(token_log_probs(lm.clone().on_threads(3), &texts, options(100)), together, "{family}");
+            assert_eq!(token_log_probs(lm.on_threads(2), &texts, options(1)), together, "{family}");
+        }
+    }
+}
+
+/// Rounding of weights and inputs to bf16 moves each log-probability a little, and their mean hardly.
+#[test]
+fn bf16_scores_are_near() {
+    for family in families() {
+        let folder = fixture("families").join(family);
+        let cases = json::<Golden>(&folder.join("golden.json")).cases;
+        let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();
+        let scores = |precision| {
+            let (lm, _) = PackedLm::load(&folder, precision).expect("the checkpoint loads");
+            token_log_probs(lm, &texts, ScoringOptions::default())
+        };
+        let (wide, narrow) = (scores(Precision::F32), scores(Precision::Bf16));
+        let apart: Vec<f64> = wide.iter().zip(&narrow).map(|(a, b)| f64::from(b - a)).collect();
+        let n = apart.len() as f64;
+        let (signed, absolute) =
+            (apart.iter().sum::<f64>() / n, apart.iter().map(|x| x.abs()).sum::<f64>() / n);
+        assert!(absolute > 0.0 && absolute < 0.02, "{family}: {absolute} nats a token");
+        assert!(signed.abs() < 0.005, "{family}: {signed} nats a token on average");
     }
 }
 
@@ -182,6 +237,17 @@ fn adapted(base: &str) -> (CausalLm<Cpu>, ModelConfig, Vec<Case>) {
     let (lm, config) = load(&fixture("families").join(base));
     let lm = adapter::load(&folder, &lm, &config).unwrap_or_else(|e| panic!("{base}: {e}"));
     (lm, config, json::<Golden>(&folder.join("golden.json")).cases)
+}
+
+#[test]
+fn packed_models_take_adapters_from_a_folder() {
+    for base in ADAPTED {
+        let (_, _, cases) = adapted(base);
+        let (lm, config) =
+            PackedLm::load(&fixture("families").join(base), Precision::F32).expect("the checkpoint loads");
+        let lm = lm.with_adapter(&fixture("families/lora").join(base), &config).expect("the adapter loads");
+        check_form(&format!("{base}, packed, with an adapter"), &lm, &cases);
+    }
 }
 
 #[test]

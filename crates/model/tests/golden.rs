@@ -12,7 +12,7 @@ use userprint_core::{Detail, Ragged, Tokenize};
 use userprint_model::backend::Cpu;
 use userprint_model::checkpoint::{self, NamedTensors};
 use userprint_model::weights::{self, Weights};
-use userprint_model::{HfTokenizer, LocalScorer, ScoringOptions};
+use userprint_model::{HfTokenizer, LocalScorer, PackedLm, Precision, ScoringOptions};
 use userprint_score::Scorer;
 
 #[derive(Deserialize)]
@@ -54,8 +54,13 @@ fn tokenizer(folder: &Path) -> HfTokenizer {
     HfTokenizer::load(&folder.join("tokenizer.json")).expect("the tokenizer loads")
 }
 
-fn scorer(folder: &Path, options: ScoringOptions) -> LocalScorer<Cpu> {
-    let (lm, _) = checkpoint::load(folder, &Default::default()).expect("the checkpoint loads");
+fn scorer(folder: &Path, options: ScoringOptions) -> LocalScorer {
+    let (lm, _) = PackedLm::load(folder, Precision::F32).expect("the checkpoint loads");
+    LocalScorer::new("golden", lm, Arc::new(tokenizer(folder)), options)
+}
+
+fn scorer_with_tensors(folder: &Path, options: ScoringOptions) -> LocalScorer {
+    let (lm, _) = checkpoint::load::<Cpu>(folder, &Default::default()).expect("the checkpoint loads");
     LocalScorer::new("golden", lm, Arc::new(tokenizer(folder)), options)
 }
 
@@ -74,7 +79,13 @@ fn assert_close(case: &str, what: &str, found: &[f32], expected: &[f32], toleran
 /// All texts at once, by each way to their log-probabilities.
 #[track_caller]
 fn check(options: ScoringOptions, expected: fn(&Case) -> &Scores) {
-    let (scorer, cases) = (scorer(&fixture(), options), cases());
+    check_with(&scorer(&fixture(), options), expected);
+    check_with(&scorer_with_tensors(&fixture(), options), expected);
+}
+
+#[track_caller]
+fn check_with(scorer: &LocalScorer, expected: fn(&Case) -> &Scores) {
+    let cases = cases();
     let score = |detail| scorer.score(&texts(&cases), detail).expect("all texts can be scored");
     let (tokens, moments) = (score(Detail::Tokens), score(Detail::Moments));
     let row = |column: &Option<Ragged<f32>>, row| column.as_ref().expect("asked for").row(row).to_vec();

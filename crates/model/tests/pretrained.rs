@@ -41,7 +41,7 @@ fn skipped() {
 }
 
 /// Nats per token.
-fn loss(scorer: &LocalScorer<Cpu>, texts: &[&str]) -> f64 {
+fn loss(scorer: &LocalScorer, texts: &[&str]) -> f64 {
     let scores = scorer.score(texts, Detail::Total).expect("the texts can be scored");
     let n_tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();
     -scores.log_likelihood.iter().sum::<f64>() / n_tokens as f64

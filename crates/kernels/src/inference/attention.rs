@@ -176,7 +176,8 @@ mod tests {
                 let kv = head / (heads.n_heads / heads.n_kv_heads) * heads.width;
                 let score = |key: usize| -> f64 {
                     let products = (0..heads.width).map(|c| {
-                        f64::from(q[query * wide + head * heads.width + c]) * f64::from(k[key * narrow + kv + c])
+                        f64::from(q[query * wide + head * heads.width + c])
+                            * f64::from(k[key * narrow + kv + c])
                     });
                     let score = products.sum::<f64>() * f64::from(heads.scale);
                     heads.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())

@@ -197,7 +197,8 @@ mod tests {
             assert_eq!(score.log_prob, total.log_prob);
             let logits: Vec<f64> = (0..v)
                 .map(|o| {
-                    let products = (0..d).map(|c| f64::from(hidden[i * d + c]) * f64::from(weight[o * d + c]));
+                    let products =
+                        (0..d).map(|c| f64::from(hidden[i * d + c]) * f64::from(weight[o * d + c]));
                     let logit = products.sum::<f64>();
                     soft_cap.map_or(logit, |cap| f64::from(cap) * (logit / f64::from(cap)).tanh())
                 })

@@ -34,6 +34,23 @@ impl PointFunction {
     }
 }
 
+/// Adds a row to every row of a tile: as many numbers as the row has.
+pub fn add_row(tile: &mut Tile, row: &[f32]) {
+    Arch::new().dispatch(|| {
+        for values in tile.iter_mut() {
+            values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
+        }
+    });
+}
+
+/// Multiplies every number of a tile by that of another.
+pub fn multiply_by(tile: &mut Tile, other: &Tile) {
+    Arch::new().dispatch(|| {
+        let others = other.as_flattened();
+        tile.as_flattened_mut().iter_mut().zip(others).for_each(|(value, x)| *value *= x);
+    });
+}
+
 /// Writes `x`, less its mean where it is centred, over its root mean square, scaled and shifted.
 ///
 /// # Shapes
@@ -176,7 +193,10 @@ mod tests {
             for (x, found) in inputs.as_flattened().iter().zip(tile.as_flattened()) {
                 let expected = formula(f64::from(*x));
                 let apart = (f64::from(*found) - expected).abs();
-                assert!(apart < tolerance * (1.0 + expected.abs()), "{function:?} of {x}: {found}, not {expected}");
+                assert!(
+                    apart < tolerance * (1.0 + expected.abs()),
+                    "{function:?} of {x}: {found}, not {expected}"
+                );
             }
         }
     }

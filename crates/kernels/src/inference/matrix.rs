@@ -80,7 +80,11 @@ impl PackedMatrix {
     /// # Panics
     /// If there is no such output, or `values` is longer than the depth.
     pub fn row(&self, output: usize, values: &mut [f32]) {
-        assert!(output < self.n_outputs && values.len() <= self.depth, "output {output} of {}", self.n_outputs);
+        assert!(
+            output < self.n_outputs && values.len() <= self.depth,
+            "output {output} of {}",
+            self.n_outputs
+        );
         self.panels.get(output / COLS * self.n_steps(), output % COLS, values);
     }
 

@@ -99,12 +99,18 @@ mod tests {
                 });
                 let kept = |x: f32| match precision {
                     Precision::F32 => f64::from(x),
-                    Precision::Bf16 => f64::from(super::super::panels::floats_of(super::super::panels::pair_of(x, 0.0)).0),
+                    Precision::Bf16 => {
+                        f64::from(super::super::panels::floats_of(super::super::panels::pair_of(x, 0.0)).0)
+                    }
                 };
                 for (at, found) in product.iter().enumerate() {
                     let (i, j) = (at / n, at % n);
                     let sum: f64 = (0..k).map(|c| kept(a[i * k + c]) * kept(b[j * k + c])).sum();
-                    assert!((f64::from(*found) - 2.0 * sum).abs() < 1e-5 * k as f64, "{found} against {}", 2.0 * sum);
+                    assert!(
+                        (f64::from(*found) - 2.0 * sum).abs() < 1e-5 * k as f64,
+                        "{found} against {}",
+                        2.0 * sum
+                    );
                 }
             }
         }

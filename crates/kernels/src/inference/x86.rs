@@ -2,8 +2,8 @@
 #![allow(unsafe_code, reason = "instructions that only some processors have, and loads of whole registers")]
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_epi32, _mm512_loadu_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_epi32,
+    _mm512_loadu_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 use super::panels::Steps;
@@ -98,7 +98,9 @@ fn add_to(tile: &mut Tile, sums: &[[__m512; COLS / LANES]; ROWS]) {
     for (row, sums) in tile.iter_mut().zip(sums) {
         for (part, sum) in row.chunks_exact_mut(LANES).zip(sums) {
             // SAFETY: a part has the sixteen numbers that the load reads and the store writes.
-            unsafe { _mm512_storeu_ps(part.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(part.as_ptr()), *sum)) };
+            unsafe {
+                _mm512_storeu_ps(part.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(part.as_ptr()), *sum))
+            };
         }
     }
 }
