@@ -10,6 +10,7 @@ mod lanes;
 mod matrix;
 mod panels;
 mod portable;
+mod precision;
 mod product;
 mod rows;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +22,7 @@ pub use lanes::{PointFunction, add_row, multiply_by, normalise_row, turn_pairs};
 #[cfg(feature = "cpu")]
 pub(crate) use lanes::{exp_less_max, sigmoid_of_twice_u, sum_of};
 pub use matrix::PackedMatrix;
-pub use panels::Precision;
-pub use product::{COLS, ROWS, Span, Tile, multiply, multiply_add};
+pub use panels::COLS;
+pub use precision::Precision;
+pub use product::{ROWS, Span, Tile, multiply, multiply_add};
 pub use rows::PackedRows;

@@ -203,7 +203,7 @@ mod tests {
         let config = gpt_neo::small(300, 64, 16, 2, 2).unwrap();
         let config = config.with("window_size", 4).unwrap().with("initializer_range", 0.3).unwrap();
         let bos_token = tokenizer.bos_token(Bos::Always, config.bos_token_id).unwrap();
-        let lm = CausalLm::init(config.decoder, Seed(3), &Default::default());
+        let lm = CausalLm::<Cpu>::init(config.decoder, Seed(3), &Default::default());
         LocalScorer::new("test", lm, Arc::new(tokenizer), ScoringOptions { bos_token, ..options })
     }
 
@@ -239,7 +239,7 @@ mod tests {
             let scored: Vec<usize> =
                 windows.iter().flat_map(|window| window.start + window.context..window.end).collect();
             assert_eq!(scored, (1..n).collect::<Vec<_>>(), "{n} tokens in windows of {most}");
-            assert!(windows.iter().all(|window| window.len() <= most));
+            assert!(windows.iter().all(|window| window.end - window.start <= most));
             assert!(windows[1..].iter().all(|window| 2 * window.context >= most), "{windows:?}");
         }
     }

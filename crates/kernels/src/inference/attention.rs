@@ -1,11 +1,11 @@
-//! Causal attention of one sequence, twelve queries at a time.
+//! Causal attention of one sequence, a panel of queries at a time.
 
 use pulp::Arch;
 
 use super::lanes::{PointFunction, exp_less_max};
-use super::matrix::PackedMatrix;
-use super::panels::{Precision, Steps};
-use super::product::{COLS, ROWS, Tile, add_product};
+use super::panels::{COLS, Lines, Steps};
+use super::precision::Precision;
+use super::product::{ROWS, Tile, add_product};
 use super::rows::PackedRows;
 use crate::attention::Mask;
 
@@ -13,11 +13,12 @@ use crate::attention::Mask;
 ///
 /// Scores exist for one panel of queries at a time, so memory grows with the length of a sequence and not with its
 /// square. Factors and sums are in f32.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Attention {
-    keys: PackedMatrix,
+    /// Keys of a head in panels of [`COLS`] keys, a step for each number.
+    keys: Lines<f32>,
     /// Values of a head in panels of [`COLS`] numbers, a step for each key.
-    values: Vec<[f32; COLS]>,
+    values: Lines<f32>,
     queries: PackedRows,
     /// Scores of the queries of a panel, row by row.
     scores: Vec<f32>,
@@ -42,8 +43,8 @@ pub struct Heads {
 impl Default for Attention {
     fn default() -> Self {
         Self {
-            keys: PackedMatrix::new(Vec::new(), [0, 0], Precision::F32),
-            values: Vec::new(),
+            keys: Lines::default(),
+            values: Lines::default(),
             queries: PackedRows::new(Precision::F32),
             scores: Vec::new(),
             weights: PackedRows::new(Precision::F32),
@@ -63,21 +64,31 @@ impl Attention {
         let (width, stride) = (heads.width, heads.n_kv_heads * heads.width);
         let t = k.len() / stride;
         for kv_head in 0..heads.n_kv_heads {
-            self.keys.refill(&k[kv_head * width..], stride, [t, width]);
+            self.set_keys(&k[kv_head * width..], stride, [t, width]);
             self.set_values(&v[kv_head * width..], stride, [t, width]);
             let group = heads.n_heads / heads.n_kv_heads;
             for head in kv_head * group..(kv_head + 1) * group {
                 for first in (0..t).step_by(ROWS) {
-                    self.attend_panel(heads, mask, head, first..(first + ROWS).min(t), q, out);
+                    self.attend_panel(heads, mask, head, first..(first + ROWS).min(t), t, q, out);
                 }
             }
         }
     }
 
+    fn set_keys(&mut self, k: &[f32], stride: usize, [t, width]: [usize; 2]) {
+        self.keys.reserve(t.div_ceil(COLS) * width);
+        for (panel, steps) in self.keys.steps_mut().chunks_exact_mut(width).take(t.div_ceil(COLS)).enumerate() {
+            for (place, key) in (panel * COLS..t.min((panel + 1) * COLS)).enumerate() {
+                let row = &k[key * stride..][..width];
+                steps.iter_mut().zip(row).for_each(|(step, x)| step[place] = *x);
+            }
+        }
+    }
+
     fn set_values(&mut self, v: &[f32], stride: usize, [t, width]: [usize; 2]) {
-        self.values.clear();
-        self.values.resize(width.div_ceil(COLS) * t, [0.0; COLS]);
-        for (panel, steps) in self.values.chunks_exact_mut(t).enumerate() {
+        let n_panels = width.div_ceil(COLS);
+        self.values.reserve(n_panels * t);
+        for (panel, steps) in self.values.steps_mut().chunks_exact_mut(t).take(n_panels).enumerate() {
             let columns = panel * COLS..width.min((panel + 1) * COLS);
             for (key, step) in steps.iter_mut().enumerate() {
                 let row = &v[key * stride..][columns.clone()];
@@ -92,6 +103,7 @@ impl Attention {
         mask: Mask,
         head: usize,
         queries: std::ops::Range<usize>,
+        t: usize,
         q: &[f32],
         out: &mut [f32],
     ) {
@@ -106,8 +118,7 @@ impl Attention {
         self.set_scores(heads, first, n_keys);
         let inverse = self.set_weights(mask, queries.clone(), first, n_keys);
         for panel in 0..width.div_ceil(COLS) {
-            let t = self.values.len() / width.div_ceil(COLS);
-            let steps = &self.values[panel * t + first..][..n_keys];
+            let steps = &self.values.steps()[panel * t + first..][..n_keys];
             let mut tile = [[0.0; COLS]; ROWS];
             add_product(self.weights.panel(0), Steps::F32(steps), &mut tile);
             let columns = panel * COLS..width.min((panel + 1) * COLS);
@@ -123,7 +134,8 @@ impl Attention {
         self.scores.resize(ROWS * length, 0.0);
         for panel in 0..length / COLS {
             let mut tile: Tile = [[0.0; COLS]; ROWS];
-            add_product(self.queries.panel(0), self.keys.panel(first / COLS + panel), &mut tile);
+            let keys = &self.keys.steps()[(first / COLS + panel) * heads.width..][..heads.width];
+            add_product(self.queries.panel(0), Steps::F32(keys), &mut tile);
             tile.as_flattened_mut().iter_mut().for_each(|score| *score *= heads.scale);
             if let Some(cap) = heads.soft_cap {
                 PointFunction::SoftCap(cap).apply(&mut tile);

@@ -4,7 +4,8 @@ use pulp::Arch;
 
 use super::lanes::{PointFunction, exp};
 use super::matrix::PackedMatrix;
-use super::product::{COLS, ROWS, Span, Tile, multiply};
+use super::panels::COLS;
+use super::product::{ROWS, Span, Tile, multiply};
 use super::rows::PackedRows;
 
 /// What is said of one token; the last three where they were asked for.

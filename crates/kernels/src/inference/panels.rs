@@ -1,57 +1,41 @@
-//! Panels: `N` rows of numbers side by side, so that one step along their depth reads neighbours.
+//! Panels: outputs side by side, so that one step along their depth reads neighbours.
 
-use std::ops::Range;
+use super::precision::Precision;
 
-/// How the factors of a product are kept; sums are in f32 always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// Floats with 8 bits of mantissa, rounded to the nearest, ties to even.
-    Bf16,
-}
+/// Outputs of a panel.
+pub const COLS: usize = 32;
+/// Words of 32 bits in a cache line and in a register of AVX-512.
+pub(super) const WORDS: usize = 16;
 
-impl Precision {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
-
-    /// The name on the command line and in score tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// Steps along a depth: numbers, or pairs of them.
-    pub(super) fn n_steps(self, depth: usize) -> usize {
-        match self {
-            Self::F32 => depth,
-            Self::Bf16 => depth.div_ceil(2),
-        }
-    }
-}
-
-/// Steps of panels, one panel after the other. In bf16 a step holds two numbers of each row, the first in the low half.
-#[derive(Clone, Debug)]
-pub(super) enum Panels<const N: usize> {
-    F32(Vec<[f32; N]>),
-    Bf16(Vec<[u32; N]>),
+/// Steps of panels, one panel after the other. In bf16 a step holds a pair of numbers of each output.
+#[derive(Debug)]
+pub(super) enum Panels {
+    F32(Lines<f32>),
+    Bf16(Lines<u32>),
 }
 
 /// Some steps of panels.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Steps<'a, const N: usize> {
-    F32(&'a [[f32; N]]),
-    Bf16(&'a [[u32; N]]),
+pub(super) enum Steps<'a> {
+    F32(&'a [[f32; COLS]]),
+    Bf16(&'a [[u32; COLS]]),
 }
 
-impl<const N: usize> Panels<N> {
-    pub(super) fn new(precision: Precision) -> Self {
+impl Steps<'_> {
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Self::F32(_) => Precision::F32,
+            Self::Bf16(_) => Precision::Bf16,
+        }
+    }
+}
+
+impl Panels {
+    /// Steps of a panel of this depth. In bf16 they are whole lines of the rows, as tiles are loaded.
+    pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
         match precision {
-            Precision::F32 => Self::F32(Vec::new()),
-            Precision::Bf16 => Self::Bf16(Vec::new()),
+            Precision::F32 => depth,
+            Precision::Bf16 => depth.div_ceil(2 * WORDS) * WORDS,
         }
     }
 
@@ -62,101 +46,57 @@ impl<const N: usize> Panels<N> {
         }
     }
 
-    /// As many steps as said, none of them cleared.
-    pub(super) fn resize(&mut self, n_steps: usize) {
+    pub(super) fn steps(&self, range: std::ops::Range<usize>) -> Steps<'_> {
         match self {
-            Self::F32(steps) => steps.resize(n_steps, [0.0; N]),
-            Self::Bf16(steps) => steps.resize(n_steps, [0; N]),
-        }
-    }
-
-    pub(super) fn steps(&self, range: Range<usize>) -> Steps<'_, N> {
-        match self {
-            Self::F32(steps) => Steps::F32(&steps[range]),
-            Self::Bf16(steps) => Steps::Bf16(&steps[range]),
+            Self::F32(lines) => Steps::F32(&lines.steps()[range]),
+            Self::Bf16(lines) => Steps::Bf16(&lines.steps()[range]),
         }
     }
 
     pub(super) fn n_bytes(&self) -> usize {
         match self {
-            Self::F32(steps) => size_of_val(steps.as_slice()),
-            Self::Bf16(steps) => size_of_val(steps.as_slice()),
-        }
-    }
-
-    /// Writes numbers of one row of a panel that begins at a step; the first of them stands at `depth`, which is even.
-    pub(super) fn set(&mut self, panel: usize, row: usize, depth: usize, values: &[f32]) {
-        match self {
-            Self::F32(steps) => {
-                for (step, value) in steps[panel + depth..].iter_mut().zip(values) {
-                    step[row] = *value;
-                }
-            }
-            Self::Bf16(steps) => {
-                for (step, pair) in steps[panel + depth / 2..].iter_mut().zip(values.chunks(2)) {
-                    step[row] = pair_of(pair[0], pair.get(1).copied().unwrap_or(0.0));
-                }
-            }
-        }
-    }
-
-    /// Reads one row of a panel that begins at a step.
-    pub(super) fn get(&self, panel: usize, row: usize, values: &mut [f32]) {
-        match self {
-            Self::F32(steps) => {
-                for (value, step) in values.iter_mut().zip(&steps[panel..]) {
-                    *value = step[row];
-                }
-            }
-            Self::Bf16(steps) => {
-                for (values, step) in values.chunks_mut(2).zip(&steps[panel..]) {
-                    let (low, high) = floats_of(step[row]);
-                    values[0] = low;
-                    if let Some(value) = values.get_mut(1) {
-                        *value = high;
-                    }
-                }
-            }
+            Self::F32(lines) => size_of_val(lines.steps()),
+            Self::Bf16(lines) => size_of_val(lines.steps()),
         }
     }
 }
 
-/// Two numbers rounded to bf16, the first in the low half.
-#[inline(always)]
-pub(super) fn pair_of(low: f32, high: f32) -> u32 {
-    round(low) >> 16 | round(high) & 0xffff_0000
+/// Steps that begin with a cache line, so that no load of a register touches two.
+#[derive(Debug, Default)]
+pub(super) struct Lines<T> {
+    words: Vec<T>,
+    start: usize,
 }
 
-/// The upper half of the nearest bf16; what is not a number stays so.
-#[inline(always)]
-fn round(x: f32) -> u32 {
-    let bits = x.to_bits();
-    if x.is_nan() { bits | 0x0040_0000 } else { bits.wrapping_add(0x7fff + (bits >> 16 & 1)) }
-}
+impl<T: Copy + Default> Lines<T> {
+    pub(super) fn zeros(n_steps: usize) -> Self {
+        Self::from_words(Vec::new(), n_steps)
+    }
 
-/// The two numbers of a pair.
-#[inline(always)]
-pub(super) fn floats_of(pair: u32) -> (f32, f32) {
-    (f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000))
-}
+    /// These words at the front of as many steps, within their own memory if it has the room.
+    pub(super) fn from_words(mut words: Vec<T>, n_steps: usize) -> Self {
+        let n_words = words.len();
+        let needed = n_steps * COLS + WORDS;
+        words.reserve_exact(needed.saturating_sub(n_words));
+        words.resize(needed, T::default());
+        let start = words.as_ptr().align_offset(WORDS * size_of::<T>()).min(WORDS);
+        words.copy_within(..n_words, start);
+        words.truncate(start + n_steps * COLS);
+        Self { words, start }
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounding_is_to_the_nearest_and_ties_to_even() {
-        for (x, rounded) in [
-            (1.0, 1.0),
-            (1.0 + 2f32.powi(-8), 1.0),
-            (1.0 + 3.0 * 2f32.powi(-8), 1.0 + 2f32.powi(-6)),
-            (-1.0 - 2f32.powi(-8) - 2f32.powi(-20), -1.0 - 2f32.powi(-7)),
-            (f32::MAX, f32::INFINITY),
-            (f32::NEG_INFINITY, f32::NEG_INFINITY),
-        ] {
-            assert_eq!(floats_of(pair_of(x, 0.0)), (rounded, 0.0), "{x}");
-            assert_eq!(floats_of(pair_of(0.0, x)), (0.0, rounded), "{x}");
+    /// Makes room for at least as many steps; what stands in them is not defined.
+    pub(super) fn reserve(&mut self, n_steps: usize) {
+        if self.words.len() < self.start + n_steps * COLS {
+            *self = Self::zeros(n_steps);
         }
-        assert!(floats_of(pair_of(f32::NAN, 0.0)).0.is_nan());
+    }
+
+    pub(super) fn steps(&self) -> &[[T; COLS]] {
+        self.words[self.start..].as_chunks().0
+    }
+
+    pub(super) fn steps_mut(&mut self) -> &mut [[T; COLS]] {
+        self.words[self.start..].as_chunks_mut().0
     }
 }

@@ -1,21 +1,20 @@
 //! Products of rows with a weight, tile by tile.
 
 use super::matrix::PackedMatrix;
+use super::panels::COLS;
 use super::panels::Steps;
 use super::portable;
-use super::rows::PackedRows;
+use super::rows::{PackedRows, RowPanel};
 #[cfg(target_arch = "x86_64")]
-use super::x86;
+use super::x86::Kernel;
 
-/// Rows of a tile.
-///
-/// Twelve rows of two vectors of sixteen numbers are 24 running sums: with the two vectors of weights and the number
-/// that multiplies them they fill the 32 registers of AVX-512, and hide the delay of its multiply-add.
-pub const ROWS: usize = 12;
-/// Outputs of a tile.
-pub const COLS: usize = 32;
+/// Rows of a tile: two tile registers of AMX, three times what the registers of AVX-512 hold the sums of.
+pub const ROWS: usize = 32;
 /// A part of a product.
 pub type Tile = [[f32; COLS]; ROWS];
+
+/// Bytes of packed rows that go through a weight together: they stay in the second-level cache.
+const GROUP_BYTES: usize = 768 << 10;
 
 /// Where a tile stands in its product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,23 +29,26 @@ pub struct Span {
     pub n_cols: usize,
 }
 
-/// `rows · matrixᵀ`: calls `each` with every tile, all rows of the first outputs first.
+/// `rows · matrixᵀ`: calls `each` with every tile, in an order of its own.
 ///
-/// A panel of the weight is read once from memory and then from the second-level cache.
+/// Rows and outputs beyond the last hold numbers without meaning.
 ///
 /// # Panics
 /// If the depths or precisions differ.
 pub fn multiply(rows: &PackedRows, matrix: &PackedMatrix, mut each: impl FnMut(Span, &mut Tile)) {
     assert_eq!(rows.depth(), matrix.depth(), "numbers of a row");
-    for panel in 0..matrix.n_panels() {
-        let weights = matrix.panel(panel);
-        let col = panel * COLS;
-        let n_cols = COLS.min(matrix.n_outputs() - col);
-        for block in 0..rows.n_panels() {
-            let row = block * ROWS;
-            let mut tile = [[0.0; COLS]; ROWS];
-            add_product(rows.panel(block), weights, &mut tile);
-            each(Span { row, n_rows: ROWS.min(rows.n_rows() - row), col, n_cols }, &mut tile);
+    let group = (GROUP_BYTES / rows.panel_bytes().max(1)).max(1);
+    for first in (0..rows.n_panels()).step_by(group) {
+        for panel in 0..matrix.n_panels() {
+            let weights = matrix.panel(panel);
+            let col = panel * COLS;
+            let n_cols = COLS.min(matrix.n_outputs() - col);
+            for block in first..(first + group).min(rows.n_panels()) {
+                let mut tile = [[0.0; COLS]; ROWS];
+                let rows = rows.panel(block);
+                add_product(rows, weights, &mut tile);
+                each(Span { row: block * ROWS, n_rows: rows.n_rows, col, n_cols }, &mut tile);
+            }
         }
     }
 }
@@ -60,11 +62,12 @@ pub fn multiply_add(rows: &PackedRows, matrix: &PackedMatrix, span: Span, tile: 
     add_product(rows.panel(span.row / ROWS), matrix.panel(span.col / COLS), tile);
 }
 
-/// Adds the product of two panels to a tile, by the widest instructions that the processor has.
+/// Adds the product of two panels to a tile, by the fastest instructions that the processor has.
 #[inline]
-pub(super) fn add_product(rows: Steps<'_, ROWS>, weights: Steps<'_, COLS>, tile: &mut Tile) {
+pub(super) fn add_product(rows: RowPanel<'_>, weights: Steps<'_>, tile: &mut Tile) {
     #[cfg(target_arch = "x86_64")]
-    if x86::add_product(rows, weights, tile) {
+    if let Some(kernel) = Kernel::ALL.into_iter().find(|kernel| kernel.is_there(weights.precision())) {
+        kernel.add_product(rows, weights, tile);
         return;
     }
     portable::add_product(rows, weights, tile);
@@ -74,6 +77,7 @@ pub(super) fn add_product(rows: Steps<'_, ROWS>, weights: Steps<'_, COLS>, tile:
 mod tests {
     use super::*;
     use crate::inference::Precision;
+    use crate::inference::precision::{floats_of, pair_of};
 
     pub(super) fn values(n: usize, factor: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * factor + 3) % 61) as f32 / 30.0 - 1.0).collect()
@@ -100,7 +104,7 @@ mod tests {
                 let kept = |x: f32| match precision {
                     Precision::F32 => f64::from(x),
                     Precision::Bf16 => {
-                        f64::from(super::super::panels::floats_of(super::super::panels::pair_of(x, 0.0)).0)
+                        f64::from(floats_of(pair_of(x, 0.0)).0)
                     }
                 };
                 for (at, found) in product.iter().enumerate() {
@@ -116,19 +120,33 @@ mod tests {
         }
     }
 
-    /// The plain loops and the instructions of this processor do the same.
+    /// The plain loops and every kind of instructions that this processor has do the same.
     #[test]
+    #[cfg(target_arch = "x86_64")]
     fn portable_and_fast_products_agree() {
-        for precision in Precision::ALL {
-            let matrix = PackedMatrix::new(values(COLS * 100, 7), [COLS, 100], precision);
+        for (precision, n_rows, depth) in [
+            (Precision::F32, 1, 1),
+            (Precision::F32, 32, 100),
+            (Precision::F32, 17, 16),
+            (Precision::Bf16, 1, 1),
+            (Precision::Bf16, 32, 100),
+            (Precision::Bf16, 16, 64),
+            (Precision::Bf16, 29, 33),
+        ] {
+            let matrix = PackedMatrix::new(values(COLS * depth, 7), [COLS, depth], precision);
             let mut rows = PackedRows::new(precision);
-            rows.resize(ROWS, 100);
-            values(ROWS * 100, 11).chunks(100).enumerate().for_each(|(i, row)| rows.set(i, row));
-            let (mut fast, mut plain) = ([[0.5; COLS]; ROWS], [[0.5; COLS]; ROWS]);
-            add_product(rows.panel(0), matrix.panel(0), &mut fast);
+            rows.resize(n_rows, depth);
+            values(n_rows * depth, 11).chunks(depth).enumerate().for_each(|(i, row)| rows.set(i, row));
+            let mut plain = [[0.5; COLS]; ROWS];
             portable::add_product(rows.panel(0), matrix.panel(0), &mut plain);
-            for (fast, plain) in fast.as_flattened().iter().zip(plain.as_flattened()) {
-                assert!((fast - plain).abs() < 1e-5, "{fast} against {plain}");
+            for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_there(precision)) {
+                let mut fast = [[0.5; COLS]; ROWS];
+                kernel.add_product(rows.panel(0), matrix.panel(0), &mut fast);
+                for (fast, plain) in fast.iter().zip(&plain).take(n_rows) {
+                    for (fast, plain) in fast.iter().zip(plain) {
+                        assert!((fast - plain).abs() < 1e-5, "{kernel:?}: {fast} against {plain}");
+                    }
+                }
             }
         }
     }
