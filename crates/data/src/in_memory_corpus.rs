@@ -26,6 +26,20 @@ impl fmt::Debug for CorpusRow {
     }
 }
 
+impl CorpusRow {
+    /// Holds that no value is blank; `columns` names user id, example id and text.
+    pub(crate) fn check(&self, position: &Position, columns: [&str; 3]) -> Result<(), CorpusError> {
+        let values = [Some(&self.user_id), self.example_id.as_ref(), Some(&self.text)];
+        for (value, column) in values.into_iter().zip(columns) {
+            if value.is_some_and(|value| value.trim().is_empty()) {
+                let (position, column) = (position.clone(), column.to_owned());
+                return Err(CorpusError::NoValue { position, column, found: "empty" });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A corpus held in memory.
 ///
 /// An example without an id gets the first 16 hexadecimal digits of the SHA-256 of its text, and `-k` after
@@ -44,9 +58,12 @@ impl InMemoryCorpus {
     /// [`CorpusError::NoValue`], [`CorpusError::DuplicateExample`] or [`CorpusError::NoRows`], naming the row
     /// by its position from 1.
     pub fn from_rows(rows: Vec<CorpusRow>) -> Result<Self, CorpusError> {
-        let mut builder = CorpusBuilder::new(Path::new("rows in memory"), "row");
+        let file = Path::new("rows in memory");
+        let mut builder = CorpusBuilder::new(file);
         for (row, number) in rows.into_iter().zip(1..) {
-            builder.push(number, row, ["user_id", "example_id", "text"])?;
+            let position = Position::row(file, number);
+            row.check(&position, ["user_id", "example_id", "text"])?;
+            builder.push(position, row);
         }
         builder.finish()
     }
@@ -92,27 +109,15 @@ struct NumberedRow {
 }
 
 impl CorpusBuilder {
-    pub(crate) fn new(file: &Path, unit: &'static str) -> Self {
-        Self { file: file.to_owned(), unit, users: BTreeMap::new() }
+    pub(crate) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), unit: "row", users: BTreeMap::new() }
     }
 
-    /// Takes a row; `columns` names user id, example id and text in messages.
-    pub(crate) fn push(
-        &mut self,
-        number: u64,
-        row: CorpusRow,
-        columns: [&str; 3],
-    ) -> Result<(), CorpusError> {
-        let CorpusRow { user_id, example_id, text } = row;
-        let values = [Some(&user_id), example_id.as_ref(), Some(&text)];
-        for (value, column) in values.into_iter().zip(columns) {
-            if value.is_some_and(|value| value.trim().is_empty()) {
-                let (position, column) = (self.position(number), column.to_owned());
-                return Err(CorpusError::NoValue { position, column, found: "empty" });
-            }
-        }
+    /// Takes a row that has been checked.
+    pub(crate) fn push(&mut self, position: Position, row: CorpusRow) {
+        let (CorpusRow { user_id, example_id, text }, number) = (row, position.number);
+        self.unit = position.unit;
         self.users.entry(user_id).or_default().push(NumberedRow { number, example_id, text });
-        Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Result<InMemoryCorpus, CorpusError> {
@@ -155,9 +160,46 @@ fn derive_ids(rows: &mut [NumberedRow]) {
             continue;
         }
         let copy = copies.entry(text).or_default();
-        let hash = hex(&Sha256::digest(&*text)[..8]);
-        *example_id = Some(if *copy == 0 { hash } else { format!("{hash}-{copy}") });
+        *example_id = Some(derived_id(text, *copy));
         *copy += 1;
+    }
+}
+
+/// The id of the `copy`-th exact duplicate of a text within its user, counted from 0.
+fn derived_id(text: &str, copy: u32) -> String {
+    let hash = hex(&Sha256::digest(text)[..8]);
+    if copy == 0 { hash } else { format!("{hash}-{copy}") }
+}
+
+/// Ids of examples that come one by one: the same that [`InMemoryCorpus`] gives them.
+#[derive(Clone, Debug, Default)]
+pub struct ExampleIds {
+    /// How often a user had a text, or where a user's example with this id stood, by a hash of both.
+    seen: BTreeMap<[u8; 16], u64>,
+}
+
+impl ExampleIds {
+    /// The id of a row.
+    ///
+    /// # Errors
+    /// [`CorpusError::DuplicateExample`] where its user had that id before.
+    pub fn id_of(&mut self, position: &Position, row: &CorpusRow) -> Result<ExampleId, CorpusError> {
+        let key = row.example_id.as_ref().unwrap_or(&row.text);
+        let digest = Sha256::new().chain_update((row.user_id.len() as u64).to_le_bytes());
+        let digest = digest.chain_update(&row.user_id).chain_update(key).finalize();
+        let key: [u8; 16] = std::array::from_fn(|i| digest[i]);
+        let Some(id) = &row.example_id else {
+            let copies = self.seen.entry(key).or_default();
+            *copies += 1;
+            return Ok(ExampleId::new(derived_id(&row.text, (*copies - 1) as u32)));
+        };
+        match self.seen.insert(key, position.number) {
+            None => Ok(ExampleId::new(id)),
+            Some(number) => Err(CorpusError::DuplicateExample {
+                first: Position { number, ..position.clone() },
+                second: position.clone(),
+            }),
+        }
     }
 }
 
@@ -192,6 +234,25 @@ mod tests {
         assert_eq!(ids, ["2d711642b726b044", "2d711642b726b044-1", "594e519ae499312b"]);
         rows.reverse();
         assert_eq!(InMemoryCorpus::from_rows(rows).unwrap(), corpus);
+    }
+
+    #[test]
+    fn ids_one_by_one_are_the_same() {
+        let rows = [row("b", None, "x"), row("a", None, "x"), row("b", None, "x"), row("b", None, "z")];
+        let (mut ids, position) = (ExampleIds::default(), Position::row(Path::new("rows"), 1));
+        let mut found: Vec<(String, ExampleId)> =
+            rows.iter().map(|row| (row.user_id.clone(), ids.id_of(&position, row).unwrap())).collect();
+        found.sort();
+        let corpus = InMemoryCorpus::from_rows(rows.to_vec()).unwrap();
+        let expected: Vec<(String, ExampleId)> = (0..2)
+            .flat_map(|user| corpus.examples(UserIdx(user)).unwrap().into_iter().map(move |e| (user, e)))
+            .map(|(user, example)| (["a", "b"][user as usize].to_owned(), example.example_id))
+            .collect();
+        assert_eq!(found, expected);
+        let given = row("a", Some("1"), "x");
+        ids.id_of(&position, &given).unwrap();
+        let again = ids.id_of(&Position::row(Path::new("rows"), 9), &given).unwrap_err();
+        assert!(again.to_string().starts_with("rows, row 9: the user and example id of row 1"), "{again}");
     }
 
     #[test]

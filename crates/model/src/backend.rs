@@ -14,6 +14,10 @@ pub type Wgpu = burn::backend::Wgpu;
 #[cfg(feature = "cuda")]
 pub type Cuda = burn::backend::Cuda;
 
+/// An NVIDIA GPU, with tensors in bf16.
+#[cfg(feature = "cuda")]
+pub type CudaBf16 = burn::backend::Cuda<burn::tensor::bf16>;
+
 pub use userprint_kernels::KernelBackend;
 
 /// Whether tensors live in the host's memory, so that plain loops over them are the fast path.

@@ -4,7 +4,7 @@ mod block;
 mod layer;
 mod pass;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use userprint_core::Detail;
 use userprint_kernels::inference::{PackedMatrix, Precision, TokenScore, VocabularyHead};
 
 use crate::decoder::Make;
-use crate::scoring_model::{ScoringModel, Sequence};
+use crate::scoring_model::{Asked, Done, ScoringModel, Sequence};
 use crate::{CausalLm, DecoderConfig, ModelConfig, ModelError, Params, Positions, adapter, checkpoint};
 use block::PackedBlock;
 use layer::{Maker, PackedNorm};
@@ -59,7 +59,7 @@ impl PackedLm {
 
     /// The weights of a model with tensors, packed.
     pub fn pack<B: Backend>(lm: &CausalLm<B>, precision: Precision) -> Self {
-        let mut params = HashMap::new();
+        let mut params = BTreeMap::new();
         Params::for_each(&lm.module, |path, _, values| drop(params.insert(path.to_owned(), values)));
         let made = Self::make(&lm.config, precision, &mut |path, _| params.remove(path).ok_or(()));
         let mut packed = made.expect("a decoder has every parameter that its config describes");
@@ -212,11 +212,11 @@ impl ScoringModel for PackedLm {
     }
 
     /// Sequences are dealt to threads in groups that fit a pass, long ones first.
-    fn score(&self, sequences: &[Sequence<'_>], batch_tokens: usize, detail: Detail) -> Vec<Vec<TokenScore>> {
+    fn score(&self, sequences: &[Sequence<'_>], asked: Asked, done: Done<'_>) -> Vec<Vec<TokenScore>> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(sequences[*i].ids.len()));
         let n_tokens: usize = sequences.iter().map(|sequence| sequence.ids.len()).sum();
-        let most = n_tokens.div_ceil(self.n_threads).clamp(1, PASS_TOKENS.min(batch_tokens.max(1)));
+        let most = n_tokens.div_ceil(self.n_threads).clamp(1, PASS_TOKENS.min(asked.batch_tokens.max(1)));
         let mut passes: Vec<(usize, Vec<usize>)> = Vec::new();
         for i in order {
             let n = sequences[i].ids.len() - 1;
@@ -230,13 +230,14 @@ impl ScoringModel for PackedLm {
         }
         let next = std::sync::atomic::AtomicUsize::new(0);
         let work = || {
-            let mut done = Vec::new();
+            let mut scored = Vec::new();
             while let Some((_, pass)) = passes.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                 let sequences: Vec<Sequence<'_>> = pass.iter().map(|i| sequences[*i]).collect();
-                let scores = self.score_pass(&sequences, detail == Detail::Moments);
-                done.extend(pass.iter().copied().zip(scores));
+                let scores = self.score_pass(&sequences, asked.detail == Detail::Moments);
+                scored.extend(pass.iter().copied().zip(scores));
+                done(pass.len());
             }
-            done
+            scored
         };
         let mut scores = vec![Vec::new(); sequences.len()];
         std::thread::scope(|scope| {

@@ -34,6 +34,6 @@ pub use layout::Layout;
 pub use local_scorer::{LocalScorer, LongTexts, ScoringOptions};
 pub use params::{Params, n_parameters};
 pub use rotary::{Rotary, RotaryScaling};
-pub use scoring_model::{ScoringModel, Sequence};
+pub use scoring_model::{Asked, Done, ScoringModel, Sequence};
 pub use tokenizer::{Bos, HfTokenizer};
 pub use userprint_kernels::inference::{Precision, TokenScore};

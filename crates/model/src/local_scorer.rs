@@ -7,7 +7,7 @@ use userprint_core::{Detail, Moments, Ragged, TextScores, Tokenize, Tokens};
 use userprint_kernels::inference::TokenScore;
 use userprint_score::{ScoreError, Scorer, ScorerId};
 
-use crate::scoring_model::{ScoringModel, Sequence};
+use crate::scoring_model::{Asked, Done, ScoringModel, Sequence};
 
 /// How a [`LocalScorer`] reads texts, and how it batches them; batching changes scores by rounding alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,11 +103,25 @@ impl LocalScorer {
         Self { id: ScorerId::new(id), model: Arc::new(model), tokenizer, options }
     }
 
+    /// How many tokens of a text of so many are scored: none where it has only context.
+    pub fn n_scored(&self, n_tokens: usize) -> usize {
+        let n = n_tokens + usize::from(self.options.bos_token.is_some());
+        match self.options.long_texts {
+            LongTexts::Truncate => n.min(self.options.max_tokens).saturating_sub(1),
+            LongTexts::Stride => n.saturating_sub(1),
+        }
+    }
+
     /// Scores texts that have been tokenised, by this scorer's tokenizer or one that is the same.
     ///
     /// # Errors
     /// As [`Scorer::score`].
-    pub fn score_tokens(&self, tokens: &Tokens, detail: Detail) -> Result<TextScores, ScoreError> {
+    pub fn score_tokens(
+        &self,
+        tokens: &Tokens,
+        detail: Detail,
+        done: Done<'_>,
+    ) -> Result<TextScores, ScoreError> {
         (self as &dyn Scorer).check_detail(detail)?;
         let inputs = self.inputs(tokens)?;
         let windows = inputs.iter().enumerate().flat_map(|(row, input)| {
@@ -119,7 +133,8 @@ impl LocalScorer {
             n_context: window.context,
         };
         let sequences: Vec<Sequence<'_>> = windows.iter().map(sequence).collect();
-        let scores = self.model.score(&sequences, self.options.batch_tokens, detail);
+        let asked = Asked { batch_tokens: self.options.batch_tokens, detail };
+        let scores = self.model.score(&sequences, asked, done);
         let mut rows: Vec<Vec<TokenScore>> = vec![Vec::new(); inputs.len()];
         windows.iter().zip(scores).for_each(|(window, scores)| rows[window.row].extend(scores));
         let scores = columns(&rows, detail);
@@ -160,7 +175,7 @@ impl Scorer for LocalScorer {
 
     fn score(&self, texts: &[&str], detail: Detail) -> Result<TextScores, ScoreError> {
         (self as &dyn Scorer).check_detail(detail)?;
-        self.score_tokens(&self.tokenizer.encode(texts)?, detail)
+        self.score_tokens(&self.tokenizer.encode(texts)?, detail, &|_| ())
     }
 }
 

@@ -17,6 +17,18 @@ pub struct Sequence<'a> {
     pub n_context: usize,
 }
 
+/// What is asked of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// About how many tokens to compute at a time.
+    pub batch_tokens: usize,
+    /// Whether the moments and the argmax are wanted.
+    pub detail: Detail,
+}
+
+/// Hears of progress, from any thread.
+pub type Done<'a> = &'a (dyn Fn(usize) + Sync);
+
 /// A model that scores tokens.
 ///
 /// # Guarantees
@@ -26,8 +38,8 @@ pub trait ScoringModel: Send + Sync {
     /// Longest sequence in tokens.
     fn context(&self) -> usize;
 
-    /// Scores sequences, about `batch_tokens` tokens at a time; the moments where `detail` has them.
-    fn score(&self, sequences: &[Sequence<'_>], batch_tokens: usize, detail: Detail) -> Vec<Vec<TokenScore>>;
+    /// Scores sequences; `done` hears how many more are done each time that some are.
+    fn score(&self, sequences: &[Sequence<'_>], asked: Asked, done: Done<'_>) -> Vec<Vec<TokenScore>>;
 }
 
 impl<B: KernelBackend> ScoringModel for CausalLm<B> {
@@ -36,22 +48,23 @@ impl<B: KernelBackend> ScoringModel for CausalLm<B> {
     }
 
     /// By length, in batches whose padded size fits; padding stands at the end, where causal attention does not see it.
-    fn score(&self, sequences: &[Sequence<'_>], batch_tokens: usize, detail: Detail) -> Vec<Vec<TokenScore>> {
+    fn score(&self, sequences: &[Sequence<'_>], asked: Asked, done: Done<'_>) -> Vec<Vec<TokenScore>> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|i| sequences[*i].ids.len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for i in order {
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * sequences[i].ids.len() <= batch_tokens => batch.push(i),
+                Some(batch) if (batch.len() + 1) * sequences[i].ids.len() <= asked.batch_tokens => batch.push(i),
                 _ => batches.push(vec![i]),
             }
         }
         let mut scores = vec![Vec::new(); sequences.len()];
         for batch in batches {
             let part: Vec<Sequence<'_>> = batch.iter().map(|i| sequences[*i]).collect();
-            for (i, row) in batch.into_iter().zip(score_batch(self, &part, detail)) {
+            for (i, row) in batch.into_iter().zip(score_batch(self, &part, asked.detail)) {
                 scores[i] = row;
             }
+            done(part.len());
         }
         scores
     }

@@ -162,6 +162,12 @@ impl HfTokenizer {
         crate::checkpoint::write_beside(path, text.as_bytes())
     }
 
+    /// Whether another tokenizer finds the same ids for every text: what describes them is the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let described = |tokenizer: &Self| tokenizer.inner.to_string(false).ok();
+        described(self).is_some() && described(self) == described(other)
+    }
+
     /// The token of an id, as `tokenizer.json` spells it.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
@@ -229,6 +235,8 @@ mod tests {
         tokenizer.save(&path).unwrap();
         let loaded = HfTokenizer::load(&path).unwrap();
         assert_eq!(loaded.encode(&TEXTS).unwrap(), tokenizer.encode(&TEXTS).unwrap());
+        assert!(loaded.is_same(&tokenizer));
+        assert!(!loaded.is_same(&HfTokenizer::train(&TEXTS, 270).unwrap()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Scores and statistics as Parquet files, the interchange with other tools.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -39,6 +39,52 @@ pub struct StatisticsTable {
 /// # Errors
 /// [`ScoreError::Io`] where the disk refuses.
 pub fn write_scores(path: &Path, table: &ScoreTable) -> Result<(), ScoreError> {
+    let mut writer = ScoreWriter::create(path, table)?;
+    writer.append(table)?;
+    writer.finish()
+}
+
+/// Writes a score table part by part, beside its place first.
+#[derive(Debug)]
+pub struct ScoreWriter(TableWriter);
+
+impl ScoreWriter {
+    /// Begins a table of the scorer, reading and detail of a part.
+    ///
+    /// # Errors
+    /// [`ScoreError::Io`] where the disk refuses.
+    pub fn create(path: &Path, part: &ScoreTable) -> Result<Self, ScoreError> {
+        let Reading { bos, bos_token, max_tokens, long_texts } = &part.reading;
+        let (bos_token, max_tokens) = (bos_token.map(|id| id.to_string()), max_tokens.to_string());
+        let mut metadata = vec![
+            ("scorer", part.scorer.as_str()),
+            ("bos", bos),
+            ("max_tokens", &max_tokens),
+            ("long_texts", long_texts),
+        ];
+        metadata.extend(bos_token.as_deref().map(|id| ("bos_token", id)));
+        TableWriter::create(path, &score_columns(path, part)?.schema(), &metadata).map(Self)
+    }
+
+    /// Adds the rows of a part.
+    ///
+    /// # Errors
+    /// [`ScoreError::Io`] where the disk refuses, or the part has another detail.
+    pub fn append(&mut self, part: &ScoreTable) -> Result<(), ScoreError> {
+        let batch = score_columns(&self.0.path, part)?;
+        self.0.append(&batch)
+    }
+
+    /// Puts the table in its place.
+    ///
+    /// # Errors
+    /// [`ScoreError::Io`] where the disk refuses.
+    pub fn finish(self) -> Result<(), ScoreError> {
+        self.0.finish()
+    }
+}
+
+fn score_columns(path: &Path, table: &ScoreTable) -> Result<RecordBatch, ScoreError> {
     let scores = &table.scores;
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("user_id", strings(table.user_id.iter().map(UserId::as_str))),
@@ -56,16 +102,7 @@ pub fn write_scores(path: &Path, table: &ScoreTable) -> Result<(), ScoreError> {
         columns.push(("std_dev_log_p", f32_lists(&moments.std_dev)));
         columns.push(("is_argmax", bool_lists(&moments.is_argmax)));
     }
-    let Reading { bos, bos_token, max_tokens, long_texts } = &table.reading;
-    let (bos_token, max_tokens) = (bos_token.map(|id| id.to_string()), max_tokens.to_string());
-    let mut metadata = vec![
-        ("scorer", table.scorer.as_str()),
-        ("bos", bos),
-        ("max_tokens", &max_tokens),
-        ("long_texts", long_texts),
-    ];
-    metadata.extend(bos_token.as_deref().map(|id| ("bos_token", id)));
-    write(path, columns, &metadata)
+    batch_of(path, columns)
 }
 
 /// Reads a score table, ours or of another tool: `user_id`, `example_id`, `log_likelihood` and `n_tokens` are needed.
@@ -127,7 +164,10 @@ pub fn write_statistics(path: &Path, table: &StatisticsTable) -> Result<(), Scor
     for (name, values) in &table.others {
         columns.push((name, Arc::new(Float64Array::from(values.clone()))));
     }
-    write(path, columns, &[])
+    let batch = batch_of(path, columns)?;
+    let mut writer = TableWriter::create(path, &batch.schema(), &[])?;
+    writer.append(&batch)?;
+    writer.finish()
 }
 
 /// Reads statistics: `user_id`, `held_in` and `statistic` are needed.
@@ -182,42 +222,65 @@ fn bool_lists(rows: &Ragged<bool>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, metadata: &[(&str, &str)]) -> Result<(), ScoreError> {
-    let failed = |action: &'static str, source: Box<dyn std::error::Error + Send + Sync>| ScoreError::Io {
-        path: path.to_owned(),
-        action,
-        source,
-    };
-    let batch = RecordBatch::try_from_iter(columns).map_err(|e| failed("arrange the columns", e.into()))?;
-    let metadata = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(metadata))
-        .build();
-    let beside = path.with_extension("parquet.tmp");
-    let file = File::create(&beside).map_err(|e| failed("create it", e.into()))?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))
-        .map_err(|e| failed("write it", e.into()))?;
-    writer.write(&batch).map_err(|e| failed("write it", e.into()))?;
-    let file = writer.into_inner().map_err(|e| failed("finish it", e.into()))?;
-    file.sync_all().map_err(|e| failed("bring it to the disk", e.into()))?;
-    std::fs::rename(&beside, path).map_err(|e| failed("rename it into place", e.into()))
+fn batch_of(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ScoreError> {
+    RecordBatch::try_from_iter(columns).map_err(|e| failed(path, "arrange the columns", e))
+}
+
+fn failed(
+    path: &Path,
+    action: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> ScoreError {
+    ScoreError::Io { path: path.to_owned(), action, source: source.into() }
+}
+
+/// Rows of a group, so that a long table is not held in memory.
+const GROUP_ROWS: usize = 1 << 16;
+
+/// Writes a Parquet file beside its place, and renames it once it is whole.
+#[derive(Debug)]
+struct TableWriter {
+    path: PathBuf,
+    beside: PathBuf,
+    inner: ArrowWriter<File>,
+}
+
+impl TableWriter {
+    fn create(path: &Path, schema: &Arc<Schema>, metadata: &[(&str, &str)]) -> Result<Self, ScoreError> {
+        let pair = |(k, v): &(&str, &str)| KeyValue::new((*k).to_owned(), (*v).to_owned());
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_key_value_metadata(Some(metadata.iter().map(pair).collect()))
+            .build();
+        let beside = path.with_extension("parquet.tmp");
+        let file = File::create(&beside).map_err(|e| failed(path, "create it", e))?;
+        let inner = ArrowWriter::try_new(file, schema.clone(), Some(properties))
+            .map_err(|e| failed(path, "write it", e))?;
+        Ok(Self { path: path.to_owned(), beside, inner })
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<(), ScoreError> {
+        self.inner.write(batch).map_err(|e| failed(&self.path, "write it", e))
+    }
+
+    fn finish(self) -> Result<(), ScoreError> {
+        let Self { path, beside, inner } = self;
+        let file = inner.into_inner().map_err(|e| failed(&path, "finish it", e))?;
+        file.sync_all().map_err(|e| failed(&path, "bring it to the disk", e))?;
+        std::fs::rename(&beside, &path).map_err(|e| failed(&path, "rename it into place", e))
+    }
 }
 
 fn read(path: &Path) -> Result<(RecordBatch, Vec<(String, String)>), ScoreError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ScoreError::Io {
-        path: path.to_owned(),
-        action: "read it as Parquet",
-        source,
-    };
-    let file = File::open(path).map_err(|e| failed(e.into()))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(e.into()))?;
+    let file = File::open(path).map_err(|e| failed(path, "read it as Parquet", e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(path, "read it as Parquet", e))?;
     let metadata = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let metadata = metadata.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect();
     let schema: Arc<Schema> = builder.schema().clone();
-    let reader = builder.build().map_err(|e| failed(e.into()))?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|e| failed(e.into()))?;
-    let batch = concat_batches(&schema, &batches).map_err(|e| failed(e.into()))?;
+    let reader = builder.build().map_err(|e| failed(path, "read it as Parquet", e))?;
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|e| failed(path, "read it as Parquet", e))?;
+    let batch = concat_batches(&schema, &batches).map_err(|e| failed(path, "read it as Parquet", e))?;
     Ok((batch, metadata))
 }
 

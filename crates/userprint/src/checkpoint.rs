@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use userprint_core::TextScores;
+use anyhow::ensure;
 use userprint_model::backend::KernelBackend;
-use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, adapter, checkpoint};
-use userprint_score::{Reading, Scorer};
+use userprint_model::{
+    Asked, CausalLm, Done, HfTokenizer, LocalScorer, ModelConfig, ModelError, PackedLm, Precision,
+    ScoringModel, ScoringOptions, Sequence, TokenScore, adapter, checkpoint,
+};
+use userprint_score::Reading;
 
 use crate::experiment::ScoreChoice;
-use crate::progress::Bar;
-
-/// Texts scored between two updates of the progress bar.
-const CHUNK: usize = 256;
 
 /// The last part of a folder's path, also of `.` and the like.
 pub(crate) fn folder_name(folder: &Path) -> String {
@@ -20,32 +19,119 @@ pub(crate) fn folder_name(folder: &Path) -> String {
     whole.file_name().unwrap_or(whole.as_os_str()).display().to_string()
 }
 
+/// Holds that a folder has an adapter.
+pub(crate) fn check_adapter(folder: &Path) -> anyhow::Result<()> {
+    ensure!(adapter::is_adapter(folder), "{}: it holds no {}", folder.display(), adapter::CONFIG);
+    Ok(())
+}
+
+/// A model that a folder holds.
+pub(crate) trait Stored: Sized {
+    /// In what form to load it.
+    type Form: Copy;
+
+    fn load(folder: &Path, form: Self::Form) -> Result<(Self, ModelConfig), ModelError>;
+
+    /// The same weights, shared, with a folder's adapters in place.
+    fn with_adapter(&self, folder: &Path, config: &ModelConfig) -> Result<Self, ModelError>;
+}
+
+impl<B: KernelBackend> Stored for CausalLm<B> {
+    type Form = ();
+
+    fn load(folder: &Path, (): ()) -> Result<(Self, ModelConfig), ModelError> {
+        checkpoint::load(folder, &Default::default())
+    }
+
+    fn with_adapter(&self, folder: &Path, config: &ModelConfig) -> Result<Self, ModelError> {
+        adapter::load(folder, self, config)
+    }
+}
+
+/// A model that scores: weights packed on the processor, tensors on a GPU.
+#[derive(Clone, Debug)]
+pub(crate) enum Scoring<B: KernelBackend> {
+    Packed(PackedLm),
+    Tensors(CausalLm<B>),
+}
+
+/// Where a model scores, and with what numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoringForm {
+    /// Whether the weights are packed for the processor.
+    pub(crate) is_packed: bool,
+    pub(crate) precision: Precision,
+    /// Threads on the processor; all cores where it is not said.
+    pub(crate) n_threads: Option<usize>,
+}
+
+impl<B: KernelBackend> Stored for Scoring<B> {
+    type Form = ScoringForm;
+
+    fn load(folder: &Path, form: ScoringForm) -> Result<(Self, ModelConfig), ModelError> {
+        if !form.is_packed {
+            return CausalLm::load(folder, ()).map(|(lm, config)| (Self::Tensors(lm), config));
+        }
+        let (lm, config) = PackedLm::load(folder, form.precision)?;
+        let lm = match form.n_threads {
+            Some(n_threads) => lm.on_threads(n_threads),
+            None => lm,
+        };
+        Ok((Self::Packed(lm), config))
+    }
+
+    fn with_adapter(&self, folder: &Path, config: &ModelConfig) -> Result<Self, ModelError> {
+        match self {
+            Self::Packed(lm) => lm.with_adapter(folder, config).map(Self::Packed),
+            Self::Tensors(lm) => Stored::with_adapter(lm, folder, config).map(Self::Tensors),
+        }
+    }
+}
+
+impl<B: KernelBackend> ScoringModel for Scoring<B> {
+    fn context(&self) -> usize {
+        match self {
+            Self::Packed(lm) => lm.context(),
+            Self::Tensors(lm) => lm.context(),
+        }
+    }
+
+    fn score(&self, sequences: &[Sequence<'_>], asked: Asked, done: Done<'_>) -> Vec<Vec<TokenScore>> {
+        match self {
+            Self::Packed(lm) => lm.score(sequences, asked, done),
+            Self::Tensors(lm) => lm.score(sequences, asked, done),
+        }
+    }
+}
+
 /// A model with all that goes with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Checkpoint<B: KernelBackend> {
-    pub(crate) lm: CausalLm<B>,
+pub(crate) struct Checkpoint<M> {
+    pub(crate) lm: M,
     pub(crate) config: ModelConfig,
     pub(crate) tokenizer: Arc<HfTokenizer>,
 }
 
-impl<B: KernelBackend> Checkpoint<B> {
+impl<M: Stored> Checkpoint<M> {
     /// Opens a folder with a whole model.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let (lm, config) = checkpoint::load::<B>(folder, &Default::default())?;
+    pub(crate) fn open(folder: &Path, form: M::Form) -> anyhow::Result<Self> {
+        let (lm, config) = M::load(folder, form)?;
         let tokenizer = Arc::new(checkpoint::load_tokenizer(folder, &config)?);
         Ok(Self { lm, config, tokenizer })
     }
 
     /// The model of another folder: where that holds an adapter it is this one's, weights shared, with the adapter.
-    pub(crate) fn or_adapted(self, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn or_adapted(self, folder: &Path, form: M::Form) -> anyhow::Result<Self> {
         if !adapter::is_adapter(folder) {
             drop(self);
-            return Self::open(folder);
+            return Self::open(folder, form);
         }
-        let lm = adapter::load(folder, &self.lm, &self.config)?;
+        let lm = self.lm.with_adapter(folder, &self.config)?;
         Ok(Self { lm, ..self })
     }
+}
 
+impl<M> Checkpoint<M> {
     /// How this model reads texts: what a score table keeps of it.
     pub(crate) fn reading(&self, choice: &ScoreChoice) -> anyhow::Result<Reading> {
         Ok(Reading {
@@ -55,34 +141,18 @@ impl<B: KernelBackend> Checkpoint<B> {
             long_texts: choice.long_texts.name().to_owned(),
         })
     }
+}
 
-    /// Scores texts under a progress bar; also tokens per second.
-    pub(crate) fn score(
-        &self,
-        name: &'static str,
-        id: &str,
-        texts: &[&str],
-        choice: &ScoreChoice,
-    ) -> anyhow::Result<(TextScores, f64)> {
+impl<M: ScoringModel + Clone + 'static> Checkpoint<M> {
+    /// The scorer of this model, and how it reads texts.
+    pub(crate) fn scorer(&self, id: &str, choice: &ScoreChoice) -> anyhow::Result<(LocalScorer, Reading)> {
+        let reading = self.reading(choice)?;
         let options = ScoringOptions {
-            bos_token: self.reading(choice)?.bos_token,
+            bos_token: reading.bos_token,
             max_tokens: choice.max_tokens,
             long_texts: choice.long_texts,
             batch_tokens: choice.batch_tokens,
         };
-        let scorer = LocalScorer::new(id, self.lm.clone(), self.tokenizer.clone(), options);
-        let bar = Bar::new(name, texts.len() as u64);
-        let mut scores = TextScores::default();
-        for chunk in texts.chunks(CHUNK) {
-            let first = scores.len() + 1;
-            let part = scorer.score(chunk, choice.detail);
-            scores.append(part.map_err(|error| {
-                let last = first - 1 + chunk.len();
-                anyhow::Error::new(error).context(format!("texts {first} to {last} in the order of users"))
-            })?);
-            bar.set(scores.len() as u64);
-        }
-        let n_tokens: u64 = scores.n_tokens.iter().map(|&n| u64::from(n)).sum();
-        Ok((scores, n_tokens as f64 / bar.wall_s()))
+        Ok((LocalScorer::new(id, self.lm.clone(), self.tokenizer.clone(), options), reading))
     }
 }

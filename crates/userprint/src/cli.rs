@@ -11,16 +11,33 @@ use crate::experiment::RawExperiment;
 use crate::model::ModelCommand;
 use crate::pipeline::{Pipeline, Stage};
 use crate::pool;
+use crate::score::{self, ScoreArgs};
 
 const EXAMPLES: &str = "\
 Examples:
   userprint example > experiment.toml      an experiment file to start from
   userprint run experiment.toml            all of it; what is done is skipped
   userprint run experiment.toml --seed 2   another split, in another folder
-  userprint score experiment.toml          stop after scoring
+  userprint run experiment.toml --until score
+                                           stop after scoring
+  userprint score gpt-neo-125m corpus.parquet --out scores.parquet
+                                           log-likelihoods under one model
   userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
                                            one AUROC from several seeds
   userprint model inspect gpt-neo-125m     what a checkpoint holds";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  userprint run experiment.toml --seed 2 --runs runs
+  userprint run experiment.toml --until train
+
+Stages, each of which is skipped where it is done:
+  prepare   reads the corpus and splits its users
+  pretrain  pre-trains the reference on the public users, or checks it
+  train     fine-tunes the target on the held-in users
+  score     scores all attack examples under both models
+  attack    writes statistics.parquet and results.json
+  report    writes report.html";
 
 /// Tell, with evidence, whether a person's data was used to fine-tune a language model.
 #[derive(Debug, Parser)]
@@ -36,24 +53,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run an experiment from corpus to report.
-    #[command(after_help = "Example: userprint run experiment.toml --seed 2 --runs runs")]
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Read the corpus and split its users, and stop.
-    Prepare(RunArgs),
-    /// Go on to the reference model: pre-train it on the public users, or check the checkpoint.
-    Pretrain(RunArgs),
-    /// Go on to the target model: fine-tune the reference on the held-in users.
-    Train(RunArgs),
-    /// Go on to the scores of all attack examples under both models.
-    Score(RunArgs),
-    /// Go on to the attack and its validity checks: statistics.parquet and results.json.
-    Attack(RunArgs),
-    /// Go on to report.html: the same as `run`.
-    Report(RunArgs),
+    /// Score every text of a corpus under one model and write a score table.
+    #[command(after_help = score::EXAMPLES)]
+    Score(Box<ScoreArgs>),
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
     #[command(after_help = "Example: userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json")]
     Pool(PoolArgs),
-    /// Look at a checkpoint, score a corpus with it, merge an adapter, fetch one.
+    /// Look at a checkpoint, merge an adapter, fetch one.
     #[command(subcommand)]
     Model(ModelCommand),
     /// Print an experiment file to start from.
@@ -65,6 +73,9 @@ enum Command {
 pub(crate) struct RunArgs {
     /// The experiment file (TOML); `userprint example` prints one.
     experiment: PathBuf,
+    /// The last stage.
+    #[arg(long, value_enum, default_value = "report")]
+    until: Stage,
     /// Folder of the run folders.
     #[arg(long, default_value = "runs")]
     runs: PathBuf,
@@ -102,12 +113,8 @@ impl Cli {
     /// Does what was asked.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Run(args) | Command::Report(args) => args.run(Stage::Report),
-            Command::Prepare(args) => args.run(Stage::Prepare),
-            Command::Pretrain(args) => args.run(Stage::Pretrain),
-            Command::Train(args) => args.run(Stage::Train),
-            Command::Score(args) => args.run(Stage::Score),
-            Command::Attack(args) => args.run(Stage::Attack),
+            Command::Run(args) => args.run(),
+            Command::Score(args) => say(&args.run()?),
             Command::Pool(args) => say(&pool::pool(&args)?),
             Command::Model(command) => say(&command.run()?),
             Command::Example => say(include_str!("../example.toml").trim_end()),
@@ -116,7 +123,7 @@ impl Cli {
 }
 
 impl RunArgs {
-    fn run(self, last: Stage) -> anyhow::Result<()> {
+    fn run(self) -> anyhow::Result<()> {
         let mut raw = RawExperiment::read(&self.experiment)?;
         raw.seed = self.seed.unwrap_or(raw.seed);
         raw.name = self.name.unwrap_or(raw.name);
@@ -126,7 +133,7 @@ impl RunArgs {
         }
         let experiment = raw.check()?;
         let folder = self.runs.join(format!("{}-seed{}", experiment.raw.name, experiment.raw.seed));
-        let summary = Pipeline::open(experiment, &folder, self.offline)?.run(last)?;
+        let summary = Pipeline::open(experiment, &folder, self.offline)?.run(self.until)?;
         say(&summary)
     }
 }

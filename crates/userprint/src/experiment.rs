@@ -8,10 +8,11 @@ use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
-use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, gpt_neo};
+use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::{Packing, TrainSettings};
 
 use crate::backend::BackendName;
+use crate::checkpoint::ScoringForm;
 
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,7 +88,13 @@ pub(crate) struct RawScore {
     #[serde(default = "truncate")]
     pub(crate) long_texts: String,
     pub(crate) detail: String,
+    #[serde(default = "f32_name")]
+    pub(crate) dtype: String,
     pub(crate) batch_tokens: usize,
+}
+
+fn f32_name() -> String {
+    Precision::F32.name().to_owned()
 }
 
 fn truncate() -> String {
@@ -157,6 +164,15 @@ pub(crate) struct ScoreChoice {
     pub(crate) long_texts: LongTexts,
     pub(crate) batch_tokens: usize,
     pub(crate) detail: Detail,
+    pub(crate) precision: Precision,
+}
+
+impl ScoreChoice {
+    /// The form of a model that scores like this on a backend.
+    pub(crate) fn form(&self, backend: BackendName, n_threads: Option<usize>) -> ScoringForm {
+        let is_packed = backend == BackendName::Cpu;
+        ScoringForm { is_packed, precision: self.precision, n_threads }
+    }
 }
 
 impl RawExperiment {
@@ -364,6 +380,13 @@ impl RawScore {
         let long_texts = one_of("score.long_texts", &self.long_texts, &long_names, |name| {
             LongTexts::ALL.into_iter().find(|long_texts| long_texts.name() == name)
         })?;
+        let dtypes = Precision::ALL.map(Precision::name);
+        let precision = one_of("score.dtype", &self.dtype, &dtypes, |name| {
+            Precision::ALL.into_iter().find(|precision| precision.name() == name)
+        })?;
+        if self.batch_tokens == 0 {
+            bail!("score.batch_tokens is 0, expected at least 1");
+        }
         if self.max_tokens < 2 {
             bail!(
                 "score.max_tokens is {}, expected at least 2: one token of context and one to score",
@@ -376,6 +399,7 @@ impl RawScore {
             long_texts,
             batch_tokens: self.batch_tokens,
             detail,
+            precision,
         })
     }
 }

@@ -6,12 +6,14 @@ mod cli;
 mod experiment;
 mod hub;
 mod model;
+mod parts;
 mod pipeline;
 mod pool;
 mod progress;
 mod report;
 mod results;
 mod run_folder;
+mod score;
 mod stages;
 
 use std::process::ExitCode;

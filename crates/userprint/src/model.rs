@@ -1,25 +1,18 @@
-//! `userprint model`: look at a checkpoint, score a corpus with it, merge an adapter into it, fetch one.
+//! `userprint model`: look at a checkpoint, merge an adapter into it, fetch one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
-use clap::{Args, Subcommand};
-use userprint_core::{Fingerprinter, UserIdx};
-use userprint_data::{Columns, Corpus, read_corpus};
+use anyhow::{Context, ensure};
+use clap::Subcommand;
 use userprint_kernels::attention::Mask;
-use userprint_model::backend::KernelBackend;
 use userprint_model::inventory::Inventory;
 use userprint_model::weights::Weights;
-use userprint_model::{ModelConfig, ModelError, Positions, RotaryScaling, adapter, checkpoint};
-use userprint_score::{Reading, ScoreTable, ScorerId, store, zlib_bytes};
+use userprint_model::{CausalLm, ModelConfig, ModelError, Positions, RotaryScaling, adapter, checkpoint};
 
-use crate::backend::{BackendName, with_backend};
-use crate::checkpoint::{Checkpoint, folder_name};
-use crate::experiment::RawScore;
+use crate::checkpoint::{Checkpoint, check_adapter};
 use crate::hub;
-use crate::pipeline::hash_of_checkpoint;
-use crate::run_folder::file_hash;
+use crate::report::grouped;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
@@ -32,9 +25,6 @@ pub(crate) enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Score every text of a corpus and write a score table.
-    #[command(after_help = "Example: userprint model score gpt-neo-125m corpus.parquet --out scores.parquet")]
-    Score(ScoreArgs),
     /// Add an adapter's changes to its base model's weights and write a whole model.
     #[command(after_help = "Example: userprint model merge gpt-neo-125m adapter --out merged")]
     Merge {
@@ -63,52 +53,10 @@ pub(crate) enum ModelCommand {
     },
 }
 
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ScoreArgs {
-    /// Folder of the model.
-    checkpoint: PathBuf,
-    /// Corpus: .parquet, .jsonl, .csv or .tsv.
-    corpus: PathBuf,
-    /// Score table to write (Parquet).
-    #[arg(long)]
-    out: PathBuf,
-    /// Adapter folder in PEFT's layout, applied on the fly.
-    #[arg(long)]
-    adapter: Option<PathBuf>,
-    /// Column of users.
-    #[arg(long, default_value = "user_id")]
-    user_id: String,
-    /// Column of texts.
-    #[arg(long, default_value = "text")]
-    text: String,
-    /// Column of example ids; without it, ids come from the texts.
-    #[arg(long)]
-    example_id: Option<String>,
-    /// Beginning-of-text token: tokenizer, always or never.
-    #[arg(long, default_value = "tokenizer")]
-    bos: String,
-    /// Longest input in tokens; the model's context bounds it. Memory grows with its square.
-    #[arg(long, default_value_t = 2048)]
-    max_tokens: usize,
-    /// What becomes of longer texts: truncate or stride.
-    #[arg(long, default_value = "truncate")]
-    long_texts: String,
-    /// What is kept: total, tokens or moments.
-    #[arg(long, default_value = "tokens")]
-    detail: String,
-    /// Tokens of a batch.
-    #[arg(long, default_value_t = 4096)]
-    batch_tokens: usize,
-    /// Where the model runs.
-    #[arg(long, value_enum, default_value = "cpu")]
-    backend: BackendName,
-}
-
 impl ModelCommand {
     pub(crate) fn run(self) -> anyhow::Result<String> {
         match self {
             Self::Inspect { checkpoint, json } => inspect(&checkpoint, json),
-            Self::Score(args) => with_backend!(args.backend, B => score::<B>(&args)),
             Self::Merge { base, adapter, out } => merge(&base, &adapter, &out),
             Self::Download { name, revision, offline } => {
                 let model = hub::fetch(&name, revision.as_deref(), offline)?;
@@ -126,85 +74,9 @@ fn merge(base: &Path, folder: &Path, out: &Path) -> anyhow::Result<String> {
         "{}: it holds a model already; choose another folder, or remove it",
         out.display()
     );
-    let adapted = Checkpoint::<Cpu>::open(base)?.or_adapted(folder)?;
+    let adapted = Checkpoint::<CausalLm<Cpu>>::open(base, ())?.or_adapted(folder, ())?;
     checkpoint::save(out, &adapted.lm.merged(), &adapted.config, &adapted.tokenizer)?;
     Ok(format!("merged: {}", out.display()))
-}
-
-fn check_adapter(folder: &Path) -> anyhow::Result<()> {
-    ensure!(adapter::is_adapter(folder), "{}: it holds no {}", folder.display(), adapter::CONFIG);
-    Ok(())
-}
-
-fn score<B: KernelBackend>(args: &ScoreArgs) -> anyhow::Result<String> {
-    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-        bail!("{}: there is no such folder to write the scores to", parent.display());
-    }
-    let raw = RawScore {
-        bos: args.bos.clone(),
-        max_tokens: args.max_tokens,
-        long_texts: args.long_texts.clone(),
-        detail: args.detail.clone(),
-        batch_tokens: args.batch_tokens,
-    };
-    let choice = raw.check()?;
-    let columns = Columns {
-        user_id: args.user_id.clone(),
-        text: args.text.clone(),
-        example_id: args.example_id.clone(),
-    };
-    let corpus = read_corpus(&args.corpus, &columns)?;
-    let mut model = Checkpoint::<B>::open(&args.checkpoint)?;
-    if let Some(folder) = &args.adapter {
-        check_adapter(folder)?;
-        model = model.or_adapted(folder)?;
-    }
-    let (mut user_id, mut example_id, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-    for (user, id) in corpus.users().iter().enumerate() {
-        for example in corpus.examples(UserIdx(user as u32))? {
-            user_id.push(id.clone());
-            example_id.push(example.example_id);
-            texts.push(example.text);
-        }
-    }
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let reading = model.reading(&choice)?;
-    let id = scorer_id(args, &reading)?;
-    let (scores, speed) = model.score("score", &id, &texts, &choice)?;
-    let (total, n_tokens) = (
-        scores.log_likelihood.iter().sum::<f64>(),
-        scores.n_tokens.iter().map(|&n| u64::from(n)).sum::<u64>(),
-    );
-    let table = ScoreTable {
-        scorer: ScorerId::new(id),
-        reading,
-        user_id,
-        example_id,
-        n_bytes: texts.iter().map(|text| text.len() as u64).collect(),
-        zlib_bytes: texts.iter().map(|text| zlib_bytes(text)).collect(),
-        scores,
-    };
-    store::write_scores(&args.out, &table)?;
-    Ok(format!(
-        "{} texts, {n_tokens} tokens, {speed:.0} tokens/s\nlog-likelihood {total:.6} nats, {:.4} nats per token\n{}",
-        table.n_bytes.len(),
-        -total / n_tokens as f64,
-        args.out.display()
-    ))
-}
-
-/// The model's name with a hash of its files and of how texts are read.
-fn scorer_id(args: &ScoreArgs, reading: &Reading) -> anyhow::Result<String> {
-    let mut hash =
-        Fingerprinter::new().with(format!("{reading:?}")).with(hash_of_checkpoint(&args.checkpoint)?);
-    if let Some(folder) = &args.adapter {
-        for file in [folder.join(adapter::CONFIG), adapter::weights_file(folder)] {
-            hash.add(file_hash(&file)?);
-        }
-    }
-    let name = folder_name(&args.checkpoint);
-    Ok(format!("{name} {}", &hash.finish().hex()[..16]))
 }
 
 fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
@@ -238,10 +110,10 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
     let mut line =
         |name: &str, value: String| writeln!(text, "{name:13}{value}").context("writing to memory");
     line("family", format!("{} ({})", config.family.model_type, config.family.architecture))?;
-    line("parameters", number(inventory.n_parameters()))?;
+    line("parameters", grouped(inventory.n_parameters()))?;
     for (part, n) in &inventory.parameters {
         let share = 100.0 * *n as f64 / inventory.n_parameters() as f64;
-        line("", format!("{part:20}{:>16} {share:5.1} %", number(*n)))?;
+        line("", format!("{part:20}{:>16} {share:5.1} %", grouped(*n)))?;
     }
     let stored: Vec<String> = inventory.stored.keys().cloned().collect();
     line("stored as", format!("{}, {} on disk", stored.join(", "), bytes(inventory.file_bytes)))?;
@@ -254,7 +126,7 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
         "vocabulary",
         format!(
             "{} ids; text begins with {}, ends with {}",
-            number(config.decoder.vocab_size as u64),
+            grouped(config.decoder.vocab_size as u64),
             special(config.bos_token_id),
             special(config.eos_token_id)
         ),
@@ -305,34 +177,11 @@ fn positions(config: &ModelConfig) -> String {
     }
 }
 
-/// Digits in groups of three.
-fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 fn bytes(n: u64) -> String {
     let n = n as f64;
     match n {
         _ if n < 1e6 => format!("{:.0} kB", n / 1e3),
         _ if n < 1e9 => format!("{:.0} MB", n / 1e6),
         _ => format!("{:.1} GB", n / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_groups() {
-        assert_eq!([0, 999, 1000, 124_439_808].map(number), ["0", "999", "1,000", "124,439,808"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::run_folder::{HubRecord, RunFolder, file_hash};
 use crate::stages::{self, StageOutput};
 
 /// A stage of a run, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Stage {
     Prepare,
     Pretrain,
@@ -147,7 +147,7 @@ impl Pipeline {
             Stage::Score => {
                 let score = &raw.score;
                 // The batch size changes scores by rounding alone.
-                let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail);
+                let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail, &score.dtype);
                 hash.add(serde_json::to_string(&settings)?);
             }
             Stage::Attack => hash.add(serde_json::to_string(&raw.attack)?),

@@ -21,6 +21,14 @@ impl Bar {
         Self::with_template(name, length, "{msg:11} {wide_bar} {pos}/{len} {elapsed_precise} (eta {eta})")
     }
 
+    /// A bar whose length may not be known.
+    pub(crate) fn counter(name: &'static str, length: Option<u64>) -> Self {
+        match length {
+            Some(length) => Self::new(name, length),
+            None => Self::with_template(name, 0, "{msg:11} {pos} {elapsed_precise}"),
+        }
+    }
+
     /// A bar over bytes.
     pub(crate) fn of_bytes(name: &str, n_bytes: u64) -> Self {
         Self::with_template(name, n_bytes, "{msg} {wide_bar} {bytes}/{total_bytes} (eta {eta})")

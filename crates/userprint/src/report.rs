@@ -6,6 +6,7 @@ mod canvas;
 mod histogram;
 mod losses;
 mod number;
+pub(crate) use number::grouped;
 mod roc;
 mod table;
 mod verdict;

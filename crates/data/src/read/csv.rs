@@ -6,16 +6,16 @@ use std::path::Path;
 
 use csv::{ErrorKind, StringRecord};
 
-use super::{MAX_LINE_BYTES, read_error};
-use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
-use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+use super::{MAX_LINE_BYTES, Rows, read_error};
+use crate::{Columns, CorpusError, CorpusRow, Position};
 
 pub(super) fn read(
     path: &Path,
     text: Box<dyn BufRead>,
     delimiter: u8,
     columns: &Columns,
-) -> Result<InMemoryCorpus, CorpusError> {
+    rows: &mut Rows<'_>,
+) -> Result<(), CorpusError> {
     let n_pending = Cell::new(0);
     let metered = Metered { inner: text, n_pending: &n_pending };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(metered);
@@ -25,8 +25,6 @@ pub(super) fn read(
         return Err(CorpusError::NoRows { file: path.to_owned() });
     }
     let indices = columns.find(&header.iter().collect::<Vec<_>>(), &Position::line(path, 1))?;
-    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
-    let mut builder = CorpusBuilder::new(path, "line");
     let mut record = StringRecord::new();
     loop {
         n_pending.set(0);
@@ -39,9 +37,11 @@ pub(super) fn read(
             example_id: indices.example_id.map(|index| record[index].to_owned()),
             text: record[indices.text].to_owned(),
         };
-        builder.push(record.position().map_or(line, csv::Position::line), row, names)?;
+        if rows.push(record.position().map_or(line, csv::Position::line), row)?.is_break() {
+            break;
+        }
     }
-    builder.finish()
+    Ok(())
 }
 
 /// Refuses to go on once too much was read for one record: a quote that is never closed swallows the file.

@@ -5,18 +5,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{MAX_LINE_BYTES, read_error};
+use super::{MAX_LINE_BYTES, Rows, read_error};
 use crate::columns::missing;
-use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
-use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+use crate::{Columns, CorpusError, CorpusRow, Position};
 
 pub(super) fn read(
     path: &Path,
     mut lines: Box<dyn BufRead>,
     columns: &Columns,
-) -> Result<InMemoryCorpus, CorpusError> {
-    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
-    let mut builder = CorpusBuilder::new(path, "line");
+    rows: &mut Rows<'_>,
+) -> Result<(), CorpusError> {
     let mut line = Vec::new();
     for number in 1.. {
         let position = Position::line(path, number);
@@ -34,11 +32,11 @@ pub(super) fn read(
             Ok(text) => text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text),
             Err(error) => return Err(CorpusError::NotUtf8 { position, byte: error.valid_up_to() }),
         };
-        if !text.trim().is_empty() {
-            builder.push(number, row(text, columns, &position)?, names)?;
+        if !text.trim().is_empty() && rows.push(number, row(text, columns, &position)?)?.is_break() {
+            break;
         }
     }
-    builder.finish()
+    Ok(())
 }
 
 fn row(line: &str, columns: &Columns, position: &Position) -> Result<CorpusRow, CorpusError> {

@@ -8,9 +8,11 @@ mod tests;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+use crate::in_memory_corpus::CorpusBuilder;
+use crate::{Columns, CorpusError, CorpusRow, InMemoryCorpus, Position};
 
 /// The longest line or CSV record that is read: a file that is one huge line must not fill the memory.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -41,14 +43,65 @@ enum Compression {
 /// # Errors
 /// [`CorpusError`] names the file and the first row or line that is wrong, and what to do about it.
 pub fn read_corpus(path: &Path, columns: &Columns) -> Result<InMemoryCorpus, CorpusError> {
+    let mut corpus = CorpusBuilder::new(path);
+    read_rows(path, columns, &mut |position, row| {
+        corpus.push(position, row);
+        ControlFlow::Continue(())
+    })?;
+    corpus.finish()
+}
+
+/// Reads the rows of a corpus one by one in the order of the file, until `each` breaks off.
+///
+/// # Errors
+/// As [`read_corpus`], for what one row can tell.
+pub fn read_rows(
+    path: &Path,
+    columns: &Columns,
+    each: &mut dyn FnMut(Position, CorpusRow) -> ControlFlow<()>,
+) -> Result<(), CorpusError> {
     let (format, compression) = format_of(path)?;
     let file = open(path)?;
+    let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
+    let unit = if matches!(format, Format::Parquet) { "row" } else { "line" };
+    let rows = &mut Rows { path, unit, names, each };
     match format {
-        Format::Parquet => parquet::read(path, file, columns),
-        Format::JsonLines => json_lines::read(path, decompressed(path, file, compression)?, columns),
+        Format::Parquet => parquet::read(path, file, columns, rows),
+        Format::JsonLines => json_lines::read(path, decompressed(path, file, compression)?, columns, rows),
         Format::Separated { delimiter } => {
-            csv::read(path, decompressed(path, file, compression)?, delimiter, columns)
+            csv::read(path, decompressed(path, file, compression)?, delimiter, columns, rows)
         }
+    }
+}
+
+/// How many rows a corpus has, where the file says so without being read through: Parquet does.
+///
+/// # Errors
+/// As [`read_corpus`], for what the beginning and the end of the file can tell.
+pub fn n_rows(path: &Path) -> Result<Option<u64>, CorpusError> {
+    match format_of(path)?.0 {
+        Format::Parquet => {
+            let builder = parquet::reader_builder(path, open(path)?)?;
+            Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
+        }
+        Format::JsonLines | Format::Separated { .. } => Ok(None),
+    }
+}
+
+/// Where rows go, once they are seen to have all their values.
+struct Rows<'a> {
+    path: &'a Path,
+    unit: &'static str,
+    /// Columns of user id, example id and text.
+    names: [&'a str; 3],
+    each: &'a mut dyn FnMut(Position, CorpusRow) -> ControlFlow<()>,
+}
+
+impl Rows<'_> {
+    fn push(&mut self, number: u64, row: CorpusRow) -> Result<ControlFlow<()>, CorpusError> {
+        let position = Position { file: self.path.to_owned(), unit: self.unit, number };
+        row.check(&position, self.names)?;
+        Ok((self.each)(position, row))
     }
 }
 

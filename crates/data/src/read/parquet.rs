@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, LargeStringArray, RecordBatch};
@@ -10,14 +11,18 @@ use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::read_error;
-use crate::in_memory_corpus::{CorpusBuilder, CorpusRow};
-use crate::{Columns, CorpusError, InMemoryCorpus, Position};
+use super::{Rows, read_error};
+use crate::{Columns, CorpusError, CorpusRow, Position};
 
 /// Few rows at a time, for a text can be long.
 const BATCH_ROWS: usize = 1024;
 
-pub(super) fn read(path: &Path, file: File, columns: &Columns) -> Result<InMemoryCorpus, CorpusError> {
+pub(super) fn read(
+    path: &Path,
+    file: File,
+    columns: &Columns,
+    rows: &mut Rows<'_>,
+) -> Result<(), CorpusError> {
     let builder = reader_builder(path, file)?;
     let top = Position::row(path, 1);
     let schema = builder.schema().clone();
@@ -31,13 +36,15 @@ pub(super) fn read(path: &Path, file: File, columns: &Columns) -> Result<InMemor
     let wanted = [indices.user_id, indices.text].into_iter().chain(indices.example_id);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
-    let mut corpus = CorpusBuilder::new(path, "row");
     let mut n_rows = 0;
     for batch in batches.map_err(|error| damaged(&top, error))? {
         let batch = batch.map_err(|error| damaged(&Position::row(path, n_rows + 1), error))?;
-        n_rows = push_batch(&mut corpus, path, &batch, columns, n_rows)?;
+        if push_batch(rows, path, &batch, columns, n_rows)?.is_break() {
+            break;
+        }
+        n_rows += batch.num_rows() as u64;
     }
-    corpus.finish()
+    Ok(())
 }
 
 /// Opens the footer; a file that lacks it was cut off.
@@ -80,14 +87,14 @@ fn check_type(schema: &SchemaRef, index: usize, is_id: bool, position: &Position
     })
 }
 
-/// Adds the rows of a batch and returns the number of rows so far.
+/// Hands on the rows of a batch.
 fn push_batch(
-    corpus: &mut CorpusBuilder,
+    rows: &mut Rows<'_>,
     path: &Path,
     batch: &RecordBatch,
     columns: &Columns,
     n_before: u64,
-) -> Result<u64, CorpusError> {
+) -> Result<ControlFlow<()>, CorpusError> {
     let strings = |name: &str| {
         let column = batch.column_by_name(name).expect("the column was projected");
         to_strings(column).map_err(|error| damaged(&Position::row(path, n_before + 1), error))
@@ -109,9 +116,11 @@ fn push_batch(
             example_id: example_ids.as_ref().map(|ids| value(ids, names[1])).transpose()?,
             text: value(&texts, names[2])?,
         };
-        corpus.push(number, row, names)?;
+        if rows.push(number, row)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    Ok(n_before + batch.num_rows() as u64)
+    Ok(ControlFlow::Continue(()))
 }
 
 fn to_strings(column: &ArrayRef) -> Result<LargeStringArray, arrow::error::ArrowError> {

@@ -42,7 +42,7 @@ pub(super) fn digits_for(values: &[f64]) -> usize {
 }
 
 /// An integer with commas between thousands.
-pub(super) fn grouped(value: u64) -> String {
+pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

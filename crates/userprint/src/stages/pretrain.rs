@@ -50,7 +50,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     let choice = match &pipeline.experiment.reference {
         ReferenceChoice::Checkpoint(_) | ReferenceChoice::Hub { .. } => {
             let folder = reference_folder(pipeline)?;
-            let Checkpoint { lm, config, .. } = Checkpoint::<B>::open(&folder)?;
+            let Checkpoint { lm, config, .. } = Checkpoint::<CausalLm<B>>::open(&folder, ())?;
             let note = format!("{} parameters from {}", n_parameters(&lm.module), folder_name(&folder));
             write_summary(pipeline, &lm, &config)?;
             return Ok(StageOutput::new(&[SUMMARY], note));

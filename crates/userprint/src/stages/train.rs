@@ -3,6 +3,7 @@
 use anyhow::Context;
 use userprint_core::{Fingerprint, Membership, Role};
 use userprint_data::{Selection, train_set};
+use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
 
@@ -35,7 +36,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         held_in: side(Membership::HeldIn, "validation held-in")?,
         held_out: side(Membership::HeldOut, "validation held-out")?,
     };
-    let Checkpoint { lm, config, tokenizer } = Checkpoint::<B>::open(&reference_folder(pipeline)?)?;
+    let Checkpoint { lm, config, tokenizer } = Checkpoint::<CausalLm<B>>::open(&reference_folder(pipeline)?, ())?;
     let lm = match &choice.lora {
         Some(lora) => {
             lm.with_fresh_adapters(&config, lora, seed.named("adapters")).context("[target.lora]")?
