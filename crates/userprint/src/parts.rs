@@ -112,7 +112,7 @@ impl Parts<'_> {
         let (to_model, from_corpus) = sync_channel(WAITING);
         let (to_disk, from_model) = sync_channel::<(usize, ScoreTable)>(WAITING);
         let mut tally = Tally::default();
-        std::thread::scope(|scope| {
+        let scored = std::thread::scope(|scope| {
             scope.spawn(move || {
                 if let Err(error) = self.read(documents, &to_model) {
                     // Where nobody listens any more, there was an error before.
@@ -125,11 +125,14 @@ impl Parts<'_> {
             let written = writer.join().map_err(|_| anyhow!("the writer of parts panicked"))?;
             // What the writer says comes first: the model only sees that it is gone.
             written.and(scored)
-        })?;
+        });
+        if scored.is_err() && folder.manifest.stages.is_empty() {
+            remove(Path::new(&beside))?;
+        }
+        scored?;
         self.merge(&folder, hash, out, &mut tally)?;
         drop(folder);
-        fs::remove_dir_all(&beside)
-            .with_context(|| format!("{}: cannot be removed", Path::new(&beside).display()))?;
+        remove(Path::new(&beside))?;
         Ok(tally)
     }
 
@@ -298,6 +301,10 @@ impl Parts<'_> {
         let writer = writer.context("no document has two tokens, so there is nothing to score")?;
         Ok(writer.finish()?)
     }
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("{}: cannot be removed", folder.display()))
 }
 
 fn send(to_model: &SyncSender<anyhow::Result<Part>>, part: Part) -> anyhow::Result<()> {

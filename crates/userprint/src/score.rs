@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use userprint_core::Fingerprinter;
-use userprint_data::Columns;
+use userprint_data::{Columns, n_rows};
 use userprint_model::adapter;
 use userprint_model::backend::KernelBackend;
 use userprint_score::Reading;
@@ -118,6 +118,8 @@ impl ScoreArgs {
 
     fn run_on<B: KernelBackend>(&self, choice: &ScoreChoice) -> anyhow::Result<String> {
         let out = self.out()?;
+        // A corpus that cannot be read is better known before the model is.
+        n_rows(&self.corpus)?;
         let form = choice.form(self.backend, self.threads.map(usize::from));
         let mut model = Checkpoint::<Scoring<B>>::open(&self.checkpoint, form)?;
         if let Some(folder) = &self.adapter {

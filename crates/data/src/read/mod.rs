@@ -79,9 +79,11 @@ pub fn read_rows(
 /// # Errors
 /// As [`read_corpus`], for what the beginning and the end of the file can tell.
 pub fn n_rows(path: &Path) -> Result<Option<u64>, CorpusError> {
-    match format_of(path)?.0 {
+    let (format, _) = format_of(path)?;
+    let file = open(path)?;
+    match format {
         Format::Parquet => {
-            let builder = parquet::reader_builder(path, open(path)?)?;
+            let builder = parquet::reader_builder(path, file)?;
             Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
         }
         Format::JsonLines | Format::Separated { .. } => Ok(None),

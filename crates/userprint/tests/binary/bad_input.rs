@@ -56,7 +56,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn prepared() -> ExperimentFolder {
     let folder = ExperimentFolder::new(&experiment(COLUMNS));
     folder.write("corpus.jsonl", lines(USERS, TEXTS));
-    folder.userprint(&["prepare", "experiment.toml"]).assert_success();
+    folder.userprint(&["run", "experiment.toml", "--until", "prepare"]).assert_success();
     folder
 }
 
@@ -81,7 +81,7 @@ fn refused_after_a_good_one(file: &str, content: impl AsRef<[u8]>) -> String {
     let folder = prepared();
     folder.write(file, content);
     let error = refused(&folder, file);
-    let said = folder.userprint(&["prepare", "experiment.toml"]).assert_success();
+    let said = folder.userprint(&["run", "experiment.toml", "--until", "prepare"]).assert_success();
     assert_eq!(said.done_before(), ["prepare"], "{}", said.stderr);
     error
 }

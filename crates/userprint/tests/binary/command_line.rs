@@ -2,8 +2,7 @@
 
 use crate::experiment_folder::{ExperimentFolder, RUN, TINY};
 
-const COMMANDS: [&str; 9] =
-    ["run", "prepare", "pretrain", "train", "score", "attack", "report", "pool", "example"];
+const COMMANDS: [&str; 4] = ["run", "score", "pool", "example"];
 
 #[track_caller]
 fn check_help(args: &[&str], has_example: bool) {
@@ -19,7 +18,7 @@ fn check_help(args: &[&str], has_example: bool) {
 fn help_fits_a_terminal() {
     check_help(&["--help"], true);
     for command in COMMANDS {
-        check_help(&[command, "--help"], ["run", "pool", "example"].contains(&command));
+        check_help(&[command, "--help"], true);
     }
 }
 
@@ -40,7 +39,7 @@ fn example_is_an_experiment_file() {
     let said = folder.userprint(&["example"]).assert_success();
     folder.write("experiment.toml", said.stdout);
     folder.write("corpus.jsonl", corpus());
-    let args = ["prepare", "experiment.toml", "--corpus-path", "corpus.jsonl", "--name", "mine"];
+    let args = ["run", "experiment.toml", "--until", "prepare", "--corpus-path", "corpus.jsonl", "--name", "mine"];
     let said = folder.userprint(&args).assert_success();
     assert!(said.stderr.contains("12 users, 360 examples"), "{}", said.stderr);
     assert!(folder.path("runs/mine-seed1/partition.parquet").exists());
@@ -49,7 +48,7 @@ fn example_is_an_experiment_file() {
 #[test]
 fn quiet_says_nothing() {
     let said =
-        ExperimentFolder::new(TINY).userprint(&["prepare", "experiment.toml", "--quiet"]).assert_success();
+        ExperimentFolder::new(TINY).userprint(&["run", "experiment.toml", "--until", "prepare", "--quiet"]).assert_success();
     assert_eq!(said.stderr, "");
 }
 

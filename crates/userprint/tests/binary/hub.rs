@@ -84,16 +84,16 @@ fn a_reference_from_the_hub_is_pinned() {
 #[test]
 fn a_moved_branch_does_not_change_a_run() {
     let setting = Setting::new();
-    setting.userprint(&["pretrain", "experiment.toml"]).assert_success();
+    setting.userprint(&["run", "experiment.toml", "--until", "pretrain"]).assert_success();
     setting.hub.announce_commit(&"f".repeat(40));
     setting.hub.forget_requests();
-    let said = setting.userprint(&["pretrain", "experiment.toml"]).assert_success();
+    let said = setting.userprint(&["run", "experiment.toml", "--until", "pretrain"]).assert_success();
     assert_eq!(said.done_before(), ["prepare", "pretrain"], "{}", said.stderr);
     assert_eq!(setting.manifest()["hub"]["commit"], json!(COMMIT));
     // A commit that is whole in the cache needs no connection.
     assert!(setting.hub.requests("").is_empty());
     // Another run begins with where the branch is.
-    let said = setting.userprint(&["pretrain", "experiment.toml", "--name", "other"]);
+    let said = setting.userprint(&["run", "experiment.toml", "--until", "pretrain", "--name", "other"]);
     assert_eq!(said.code, Some(1));
     assert!(setting.hub.requests("").last().unwrap().path.contains(&"f".repeat(40)));
 }
@@ -104,7 +104,7 @@ fn a_revision_is_asked_for() {
     let setting = Setting::new();
     let by_name = format!("hub = \"{NAME}\"\nrevision = \"v1\"");
     setting.folder.write("experiment.toml", experiment(&by_name, ""));
-    setting.userprint(&["pretrain", "experiment.toml"]).assert_success();
+    setting.userprint(&["run", "experiment.toml", "--until", "pretrain"]).assert_success();
     assert_eq!(setting.manifest()["hub"]["revision"], json!("v1"));
     assert!(setting.hub.requests("GET")[0].path.ends_with("/revision/v1"));
 }
@@ -114,7 +114,7 @@ fn adapters_on_a_reference_from_the_hub() {
     let setting = Setting::new();
     let lora = "[target.lora]\nrank = 2\nalpha = 4\ntarget_modules = \"all-linear\"\n";
     setting.folder.write("experiment.toml", experiment(&format!("hub = \"{NAME}\""), lora));
-    setting.userprint(&["score", "experiment.toml"]).assert_success();
+    setting.userprint(&["run", "experiment.toml", "--until", "score"]).assert_success();
     assert!(setting.folder.path(RUN).join("checkpoints/target/adapter_config.json").exists());
 }
 

@@ -103,7 +103,7 @@ fn killed_in_train_it_goes_on() {
 #[test]
 fn changed_adapters_are_trained_again() {
     let folder = ready(&LORA.replace("rank = 4", "rank = 2"));
-    let said = folder.userprint(&["train", "experiment.toml"]).assert_success();
+    let said = folder.userprint(&["run", "experiment.toml", "--until", "train"]).assert_success();
     assert_eq!(said.done_before(), ["prepare", "pretrain"]);
     assert!(said.stderr.contains("train step 0/"), "{}", said.stderr);
     let config: Value =
@@ -116,7 +116,7 @@ fn changed_adapters_are_trained_again() {
 #[test]
 fn without_adapters_the_target_is_whole_again() {
     let folder = ready("");
-    let said = folder.userprint(&["score", "experiment.toml"]).assert_success();
+    let said = folder.userprint(&["run", "experiment.toml", "--until", "score"]).assert_success();
     assert_eq!(said.done_before(), ["prepare", "pretrain"]);
     let files = folder.run_files();
     assert!(files.contains_key(&target("model.safetensors")));
@@ -128,7 +128,7 @@ fn without_adapters_the_target_is_whole_again() {
 fn all_linear_means_every_module() {
     let lora = LORA.replace("[\"q_proj\", \"v_proj\"]", "\"all-linear\"");
     let folder = setting(&lora);
-    folder.userprint(&["train", "experiment.toml"]).assert_success();
+    folder.userprint(&["run", "experiment.toml", "--until", "train"]).assert_success();
     let config: Value =
         serde_json::from_slice(&folder.read(&format!("{RUN}/checkpoints/target/adapter_config.json")))
             .unwrap();

@@ -11,4 +11,5 @@ mod model;
 mod pool;
 mod reruns;
 mod same_seed;
+mod score;
 mod untrained;

@@ -39,7 +39,7 @@ fn json_of(path: &Path) -> Value {
 }
 
 /// `llama` with a tokenizer, `lora` for it, and `corpus.jsonl`: a text a user, who is called as the text's case.
-fn llama() -> ExperimentFolder {
+pub(crate) fn llama() -> ExperimentFolder {
     let folder = ExperimentFolder::new("");
     copy("families/llama", &folder, "llama");
     copy("families/lora/llama", &folder, "lora");
@@ -51,10 +51,10 @@ fn llama() -> ExperimentFolder {
     folder
 }
 
-/// Scores by `userprint model score`.
+/// Scores by `userprint score`.
 #[track_caller]
 fn score(folder: &ExperimentFolder, model: &str, options: &[&str]) -> ScoreTable {
-    let args = ["model", "score", model, "corpus.jsonl", "--out", "scores.parquet", "--quiet"];
+    let args = ["score", model, "corpus.jsonl", "--out", "scores.parquet", "--quiet"];
     let said = folder.userprint(&[&args, options].concat()).assert_success();
     assert_eq!(said.stderr, "");
     assert!(said.stdout.ends_with("nats per token\nscores.parquet\n"), "{}", said.stdout);
@@ -171,7 +171,7 @@ fn an_adapter_is_applied_and_merged() {
 
 #[track_caller]
 fn refused(folder: &ExperimentFolder, args: &[&str]) -> String {
-    let said = folder.userprint(&[&["model"], args].concat());
+    let said = folder.userprint(args);
     said.assert_refused();
     assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
     said.stderr.trim_end().to_owned()
@@ -195,7 +195,8 @@ fn what_cannot_be_scored() {
     check(&with("--long-texts", "cut"), &["score.long_texts", "truncate, stride"]);
     check(&with("--max-tokens", "1"), &["score.max_tokens is 1", "at least 2"]);
     check(&with("--text", "body"), &["corpus.jsonl", "body"]);
-    let error = refused(&folder, &["merge", "llama", "llama", "--out", "merged"]);
+    check(&with("--dtype", "fp16"), &["score.dtype is `fp16`", "f32, bf16"]);
+    let error = refused(&folder, &["model", "merge", "llama", "llama", "--out", "merged"]);
     assert_eq!(error, "error: llama: it holds no adapter_config.json");
     assert!(!folder.path("merged").exists());
 }
@@ -292,7 +293,7 @@ fn check_damaged(change: impl Fn(&ExperimentFolder), expect: Expect) {
     let folder = ExperimentFolder::new("");
     copy("gpt_neo", &folder, "model");
     change(&folder);
-    expect.assert_eq(&refused(&folder, &["inspect", "model"]));
+    expect.assert_eq(&refused(&folder, &["model", "inspect", "model"]));
 }
 
 const WEIGHTS: &str = "model/model.safetensors";
@@ -336,7 +337,7 @@ fn an_unknown_family_lists_those_that_are_known() {
     let folder = ExperimentFolder::new("");
     copy("gpt_neo", &folder, "model");
     folder.write("model/config.json", r#"{"model_type":"mamba"}"#);
-    let error = refused(&folder, &["inspect", "model"]);
+    let error = refused(&folder, &["model", "inspect", "model"]);
     let words =
         ["error: model/config.json: cannot use it: model_type is `mamba`", "expected one of: gpt_neo, "];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
@@ -345,14 +346,14 @@ fn an_unknown_family_lists_those_that_are_known() {
 
 #[test]
 fn a_folder_that_is_not_there() {
-    let error = refused(&ExperimentFolder::new(""), &["inspect", "nowhere"]);
+    let error = refused(&ExperimentFolder::new(""), &["model", "inspect", "nowhere"]);
     assert!(error.starts_with("error: nowhere/config.json: cannot read it"), "{error}");
 }
 
 #[test]
 fn help_fits_a_terminal() {
     let folder = ExperimentFolder::new("");
-    for command in ["", "inspect", "score", "merge", "download"] {
+    for command in ["", "inspect", "merge", "download"] {
         let args: Vec<&str> =
             ["model", command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let said = folder.userprint(&args).assert_success();

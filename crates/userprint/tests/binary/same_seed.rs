@@ -34,6 +34,6 @@ fn another_seed_differs() {
 #[test]
 fn seed_of_the_command_line() {
     let folder = ExperimentFolder::new(TINY);
-    folder.userprint(&["prepare", "experiment.toml", "--seed", "2"]).assert_success();
+    folder.userprint(&["run", "experiment.toml", "--until", "prepare", "--seed", "2"]).assert_success();
     assert!(folder.read("runs/tiny-seed2/partition.parquet") == finished(2)[Path::new("partition.parquet")]);
 }
