@@ -1,0 +1,1 @@
+//! The operations that have no kernel of their own.
