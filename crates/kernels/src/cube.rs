@@ -6,7 +6,7 @@
 mod head;
 mod product;
 mod sums;
-#[cfg(all(test, feature = "wgpu"))]
+#[cfg(test)]
 mod tests;
 
 use std::marker::PhantomData;
@@ -39,7 +39,7 @@ impl<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement> KernelBack
         targets: &Tensor<Self, 1, Int>,
     ) -> TokenMoments<Self> {
         let scores = token_scores(hidden, head, targets, true);
-        let row = |i: usize| scores.clone().slice([i..i + 1]).squeeze_dim(0);
+        let row = |i: usize| scores.clone().slice_dim(0, i..i + 1).squeeze_dim(0);
         let argmax: Tensor<Self, 1> = row(3);
         TokenMoments { log_prob: row(0), mean: row(1), std_dev: row(2), argmax: argmax.int() }
     }

@@ -135,6 +135,7 @@ mod tests {
     /// With a driver the question must have an answer; without, the answer must say that there is none.
     #[cfg(feature = "cuda")]
     #[test]
+    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn cuda_without_driver_is_an_error_and_no_panic() {
         if cuda_libraries().0 {
             println!("SKIPPED: NVIDIA's driver is there, so that its absence cannot be tested");

@@ -1,16 +1,27 @@
 //! The operations on a GPU, or on a processor that plays one, against the plain versions.
 
+#![expect(clippy::print_stdout, reason = "tests say how close they came, and that they were skipped")]
+
 mod head;
 mod operations;
 
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 
-pub(super) type Gpu = burn::backend::Wgpu;
+/// CUDA where both features are on: it takes a GPU, the other may be played by a processor.
+#[cfg(feature = "cuda")]
+type Gpu = burn::backend::Cuda;
+#[cfg(feature = "cuda")]
+use crate::device::check_cuda as check_device;
+
+#[cfg(not(feature = "cuda"))]
+type Gpu = burn::backend::Wgpu;
+#[cfg(not(feature = "cuda"))]
+use crate::device::check_wgpu as check_device;
 
 /// Whether there is a device to test on; says so where there is none.
 fn has_device() -> bool {
-    let found = crate::device::check_wgpu();
+    let found = check_device();
     if let Err(error) = &found {
         println!("SKIPPED: {error}");
     }

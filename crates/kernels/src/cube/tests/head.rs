@@ -1,6 +1,7 @@
 //! The head's kernels.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType, Int, Tensor};
 
 use super::{Gpu, assert_close, draw, f64s, has_device, tensor};
 use crate::head::{self, Head};
@@ -183,4 +184,27 @@ fn a_target_outside_of_the_vocabulary_has_no_probability() {
     let targets = Tensor::from_ints([0, 33, -1], &Default::default());
     let found = f64s(head::token_log_probs(&hidden, &head, &targets));
     assert!(found[0] < 0.0 && found[1].is_nan() && found[2].is_nan(), "{found:?}");
+}
+
+/// Products of numbers of 16 bits are exact in f32, where they are summed: no larger errors than from f32.
+#[test]
+fn numbers_of_16_bits_agree_with_plain() {
+    if !has_device() {
+        return;
+    }
+    let mut case = Case::drawn([70, 1000, 41], 2.0, None);
+    for x in case.hidden.iter_mut().chain(&mut case.weight) {
+        *x = (*x * 64.0).round() / 64.0; // as many digits as bf16 has
+    }
+    let (hidden, head, targets) = case.tensors();
+    let expected: Vec<f64> = case.targets().iter().zip(case.log_probs()).map(|(t, row)| row[*t]).collect();
+    for (dtype, float) in [(DType::F16, FloatDType::F16), (DType::BF16, FloatDType::BF16)] {
+        if !Gpu::supports_dtype(&Default::default(), dtype) {
+            println!("SKIPPED: the device has no {dtype:?}");
+            continue;
+        }
+        let head = Head { weight: head.weight.clone().cast(float), soft_cap: None };
+        let found = f64s(head::token_log_probs(&hidden.clone().cast(float), &head, &targets));
+        assert_close(&format!("log p from {dtype:?}"), &found, &expected, TOLERANCE);
+    }
 }
