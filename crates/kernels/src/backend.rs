@@ -2,15 +2,17 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{Int, Tensor, TensorPrimitive};
 
 use crate::attention::Mask;
+use crate::head::{self, Head, TokenMoments};
 use crate::norm::Centring;
 use crate::tensor_ops;
 
 /// A backend with this crate's operations: by default in tensor operations, on the processor in fused loops.
 ///
-/// All tensors are `[rows, width]`; the public functions of this crate bring them into that shape.
+/// On GPUs the head is a kernel of its own. All primitives are `[rows, width]`; the public functions of this crate
+/// bring tensors into that shape.
 /// Each operation that training differentiates has its own backward.
 pub trait KernelBackend: Backend {
     /// See [`crate::gelu::gelu_new`].
@@ -86,13 +88,25 @@ pub trait KernelBackend: Backend {
         let (losses, gradient) = tensor_ops::cross_entropy(wrap::<Self>(logits), targets, wrap(weights));
         (unwrap(losses), unwrap(gradient))
     }
+
+    /// See [`head::token_log_probs`].
+    fn token_log_probs(
+        hidden: &Tensor<Self, 2>,
+        head: &Head<Self>,
+        targets: &Tensor<Self, 1, Int>,
+    ) -> Tensor<Self, 1> {
+        head::tiled_log_probs(hidden, head, targets)
+    }
+
+    /// See [`head::token_moments`].
+    fn token_moments(
+        hidden: &Tensor<Self, 2>,
+        head: &Head<Self>,
+        targets: &Tensor<Self, 1, Int>,
+    ) -> TokenMoments<Self> {
+        head::tiled_moments(hidden, head, targets)
+    }
 }
-
-#[cfg(feature = "wgpu")]
-impl KernelBackend for burn::backend::Wgpu {}
-
-#[cfg(feature = "cuda")]
-impl KernelBackend for burn::backend::Cuda {}
 
 pub(crate) fn wrap<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 2> {
     Tensor::from_primitive(TensorPrimitive::Float(tensor))

@@ -35,11 +35,19 @@ impl<B: Backend> Head<B> {
 
 /// `log p` of each target under `softmax(hidden weightᵀ)`, nats.
 ///
-/// Only a tile of rows of the `[n, v]` logits exists at a time.
+/// Only a tile of the `[n, v]` logits exists at a time: some rows of them, on GPUs less than that.
 ///
 /// # Shapes
 /// `hidden` is `[n, d]`, `targets` and the result `[n]`.
 pub fn token_log_probs<B: KernelBackend>(
+    hidden: &Tensor<B, 2>,
+    head: &Head<B>,
+    targets: &Tensor<B, 1, Int>,
+) -> Tensor<B, 1> {
+    B::token_log_probs(hidden, head, targets)
+}
+
+pub(crate) fn tiled_log_probs<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
     head: &Head<B>,
     targets: &Tensor<B, 1, Int>,
@@ -61,7 +69,7 @@ pub struct TokenMoments<B: Backend> {
     pub mean: Tensor<B, 1>,
     /// Standard deviation of `log p_v` under `p`, nats.
     pub std_dev: Tensor<B, 1>,
-    /// The most likely token.
+    /// The most likely token; the lowest of those that tie.
     pub argmax: Tensor<B, 1, Int>,
 }
 
@@ -69,7 +77,15 @@ pub struct TokenMoments<B: Backend> {
 ///
 /// # Reference
 /// The moments are those of Min-K%++, arXiv:2404.02936v4, eq. 3.
-pub fn token_moments<B: Backend>(
+pub fn token_moments<B: KernelBackend>(
+    hidden: &Tensor<B, 2>,
+    head: &Head<B>,
+    targets: &Tensor<B, 1, Int>,
+) -> TokenMoments<B> {
+    B::token_moments(hidden, head, targets)
+}
+
+pub(crate) fn tiled_moments<B: Backend>(
     hidden: &Tensor<B, 2>,
     head: &Head<B>,
     targets: &Tensor<B, 1, Int>,

@@ -4,6 +4,10 @@ pub mod adam;
 pub mod attention;
 mod autodiff;
 mod backend;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub mod device;
 pub mod gelu;
 pub mod head;
 #[cfg(feature = "cpu")]
