@@ -3,11 +3,12 @@
 use burn::tensor::TensorData;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn_flex::{Flex, FlexTensor};
+use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
-use crate::inference::{exp_less_max, sigmoid_of_twice_u, sum_of};
+use crate::inference::{exp_less_max, sigmoid_of_twice_u, sum_of, sum_of_products};
 use crate::norm::Centring;
 
 /// Numbers that one task works on, so that small tensors stay on one thread.
@@ -17,9 +18,14 @@ impl KernelBackend for Flex {
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (mut x, shape) = values(x);
         x.par_chunks_mut(TASK).for_each(|part| {
-            for x in part {
-                *x *= sigmoid_of_twice_u(*x);
-            }
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for x in part {
+                        *x *= sigmoid_of_twice_u(*x);
+                    }
+                },
+            );
         });
         tensor(x, shape)
     }
@@ -28,11 +34,16 @@ impl KernelBackend for Flex {
         let (x, _) = values(x);
         let (mut dy, shape) = values(dy);
         dy.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(dy, x)| {
-            for (dy, &x) in dy.iter_mut().zip(x) {
-                let s = sigmoid_of_twice_u(x);
-                let slope = crate::gelu::LINEAR as f32 + 3.0 * crate::gelu::CUBIC as f32 * x * x;
-                *dy *= s + x * s * (1.0 - s) * slope;
-            }
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (dy, &x) in dy.iter_mut().zip(x) {
+                        let s = sigmoid_of_twice_u(x);
+                        let slope = crate::gelu::LINEAR as f32 + 3.0 * crate::gelu::CUBIC as f32 * x * x;
+                        *dy *= s + x * s * (1.0 - s) * slope;
+                    }
+                },
+            );
         });
         tensor(dy, shape)
     }
@@ -40,14 +51,19 @@ impl KernelBackend for Flex {
     fn masked_softmax(scores: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
         let (mut scores, shape) = values(scores);
         let t = shape[1];
-        by_rows(&mut scores, t, |row, scores| {
-            let seen = mask.seen(row % t);
-            scores[..seen.start].fill(0.0);
-            scores[seen.end..].fill(0.0);
-            let scores = &mut scores[seen];
-            let sum = exp_less_max(scores).1;
-            scores.iter_mut().for_each(|p| *p /= sum);
-        });
+        by_rows(
+            &mut scores,
+            t,
+            #[inline(always)]
+            |row, scores| {
+                let seen = mask.seen(row % t);
+                scores[..seen.start].fill(0.0);
+                scores[seen.end..].fill(0.0);
+                let scores = &mut scores[seen];
+                let sum = exp_less_max(scores).1;
+                scores.iter_mut().for_each(|p| *p /= sum);
+            },
+        );
         tensor(scores, shape)
     }
 
@@ -55,11 +71,16 @@ impl KernelBackend for Flex {
         let (p, _) = values(p);
         let (mut dp, shape) = values(dp);
         let width = shape[1];
-        by_rows(&mut dp, width, |row, dp| {
-            let p = &p[row * width..(row + 1) * width];
-            let along = sum_of(dp.iter().zip(p).map(|(dp, p)| dp * p));
-            dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - along));
-        });
+        by_rows(
+            &mut dp,
+            width,
+            #[inline(always)]
+            |row, dp| {
+                let p = &p[row * width..(row + 1) * width];
+                let along = sum_of_products(dp, p);
+                dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - along));
+            },
+        );
         tensor(dp, shape)
     }
 
@@ -73,15 +94,20 @@ impl KernelBackend for Flex {
         let mut inverse = vec![0.0; rows];
         let per_task = (TASK / width).max(1);
         x.par_chunks_mut(per_task * width).zip(inverse.par_chunks_mut(per_task)).for_each(|(x, inverse)| {
-            for (row, inverse) in x.chunks_exact_mut(width).zip(inverse) {
-                if centring == Centring::Mean {
-                    let mean = sum_of(row.iter().copied()) / width as f32;
-                    row.iter_mut().for_each(|x| *x -= mean);
-                }
-                let square = sum_of(row.iter().map(|x| x * x)) / width as f32;
-                *inverse = 1.0 / (square + epsilon as f32).sqrt();
-                row.iter_mut().for_each(|x| *x *= *inverse);
-            }
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (row, inverse) in x.chunks_exact_mut(width).zip(inverse) {
+                        if centring == Centring::Mean {
+                            let mean = sum_of(row, |x| x) / width as f32;
+                            row.iter_mut().for_each(|x| *x -= mean);
+                        }
+                        let square = sum_of(row, |x| x * x) / width as f32;
+                        *inverse = 1.0 / (square + epsilon as f32).sqrt();
+                        row.iter_mut().for_each(|x| *x *= *inverse);
+                    }
+                },
+            );
         });
         (tensor(x, shape), tensor(inverse, [rows, 1]))
     }
@@ -96,15 +122,20 @@ impl KernelBackend for Flex {
         let (inverse, _) = values(inverse);
         let (mut dy, shape) = values(dy);
         let width = shape[1];
-        by_rows(&mut dy, width, |row, dy| {
-            let y = &y[row * width..(row + 1) * width];
-            let level = match centring {
-                Centring::Mean => sum_of(dy.iter().copied()) / width as f32,
-                Centring::None => 0.0,
-            };
-            let along = sum_of(dy.iter().zip(y).map(|(dy, y)| dy * y)) / width as f32;
-            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = (*dy - level - y * along) * inverse[row]);
-        });
+        by_rows(
+            &mut dy,
+            width,
+            #[inline(always)]
+            |row, dy| {
+                let y = &y[row * width..(row + 1) * width];
+                let level = match centring {
+                    Centring::Mean => sum_of(dy, |x| x) / width as f32,
+                    Centring::None => 0.0,
+                };
+                let along = sum_of_products(dy, y) / width as f32;
+                dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = (*dy - level - y * along) * inverse[row]);
+            },
+        );
         tensor(dy, shape)
     }
 
@@ -117,14 +148,19 @@ impl KernelBackend for Flex {
         let (mut x, shape) = values(x);
         let (cos, [n, half]) = values(cos);
         let (sin, _) = values(sin);
-        by_rows(&mut x, shape[1], |row, x| {
-            let angle = (row / heads) % n * half;
-            let (first, rest) = x.split_at_mut(half);
-            let turned = first.iter_mut().zip(rest).zip(cos[angle..].iter().zip(&sin[angle..]));
-            for ((a, b), (cos, sin)) in turned {
-                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-            }
-        });
+        by_rows(
+            &mut x,
+            shape[1],
+            #[inline(always)]
+            |row, x| {
+                let angle = (row / heads) % n * half;
+                let (first, rest) = x.split_at_mut(half);
+                let turned = first.iter_mut().zip(rest).zip(cos[angle..].iter().zip(&sin[angle..]));
+                for ((a, b), (cos, sin)) in turned {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            },
+        );
         tensor(x, shape)
     }
 
@@ -138,7 +174,10 @@ impl KernelBackend for Flex {
         tasks.for_each(|(task, (logits, log_probs))| {
             for (i, (row, log_prob)) in logits.chunks_exact_mut(width).zip(log_probs).enumerate() {
                 let chosen = row[targets[task * per_task + i]];
-                let (max, sum) = exp_less_max(row);
+                let (max, sum) = Arch::new().dispatch(
+                    #[inline(always)]
+                    || exp_less_max(row),
+                );
                 *log_prob = chosen - max - sum.ln();
             }
         });
@@ -159,7 +198,10 @@ impl KernelBackend for Flex {
             for (i, (row, loss)) in logits.chunks_exact_mut(width).zip(losses).enumerate() {
                 let (target, weight) = (targets[task * per_task + i], weights[task * per_task + i]);
                 let chosen = row[target];
-                let (max, sum) = exp_less_max(row);
+                let (max, sum) = Arch::new().dispatch(
+                    #[inline(always)]
+                    || exp_less_max(row),
+                );
                 *loss = weight * (sum.ln() + max - chosen);
                 let scale = weight / sum;
                 row.iter_mut().for_each(|p| *p *= scale);
@@ -185,12 +227,17 @@ fn tensor(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// Calls `each` with the number and the numbers of every row.
+/// Calls `each` with the number and the numbers of every row, compiled for the processor's widest vectors.
 fn by_rows(values: &mut [f32], width: usize, each: impl Fn(usize, &mut [f32]) + Sync) {
     let per_task = (TASK / width).max(1);
     values.par_chunks_mut(per_task * width).enumerate().for_each(|(task, part)| {
-        for (i, row) in part.chunks_exact_mut(width).enumerate() {
-            each(task * per_task + i, row);
-        }
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, row) in part.chunks_exact_mut(width).enumerate() {
+                    each(task * per_task + i, row);
+                }
+            },
+        );
     });
 }

@@ -162,7 +162,7 @@ impl Attention {
             let seen = seen.start - first..seen.end - first;
             scores[..seen.start].fill(0.0);
             scores[seen.end..].fill(0.0);
-            inverse[row] = Arch::new().dispatch(|| 1.0 / exp_less_max(&mut scores[seen]).1);
+            inverse[row] = Arch::new().dispatch(#[inline(always)] || 1.0 / exp_less_max(&mut scores[seen]).1);
             self.weights.set(row, &scores[..n_keys]);
         }
         inverse

@@ -94,7 +94,7 @@ fn pick_targets(span: Span, tile: &Tile, targets: &[u32], rows: &mut [Sums]) {
 }
 
 fn add_totals(tile: &Tile, rows: &mut [Sums]) {
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(#[inline(always)] || {
         for (sums, logits) in rows.iter_mut().zip(tile) {
             if let Some(fall) = raise(sums, logits) {
                 let kept = exp(fall);
@@ -109,7 +109,7 @@ fn add_totals(tile: &Tile, rows: &mut [Sums]) {
 }
 
 fn add_moments(tile: &Tile, rows: &mut [Sums]) {
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(#[inline(always)] || {
         for (sums, logits) in rows.iter_mut().zip(tile) {
             if let Some(fall) = raise(sums, logits) {
                 let kept = exp(fall);

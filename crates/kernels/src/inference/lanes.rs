@@ -24,31 +24,40 @@ impl PointFunction {
     /// Applies it to every number of a tile.
     pub fn apply(self, tile: &mut Tile) {
         let values = tile.as_flattened_mut();
-        Arch::new().dispatch(|| match self {
-            Self::GeluTanh => values.iter_mut().for_each(|x| *x *= sigmoid_of_twice_u(*x)),
-            Self::Gelu => values.iter_mut().for_each(|x| *x *= normal(*x)),
-            Self::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
-            Self::Silu => values.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + exp(-*x))),
-            Self::SoftCap(cap) => values.iter_mut().for_each(|x| *x = cap * tanh(*x / cap)),
-        });
+        Arch::new().dispatch(
+            #[inline(always)]
+            || match self {
+                Self::GeluTanh => values.iter_mut().for_each(|x| *x *= sigmoid_of_twice_u(*x)),
+                Self::Gelu => values.iter_mut().for_each(|x| *x *= normal(*x)),
+                Self::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
+                Self::Silu => values.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + exp(-*x))),
+                Self::SoftCap(cap) => values.iter_mut().for_each(|x| *x = cap * tanh(*x / cap)),
+            },
+        );
     }
 }
 
 /// Adds a row to every row of a tile: as many numbers as the row has.
 pub fn add_row(tile: &mut Tile, row: &[f32]) {
-    Arch::new().dispatch(|| {
-        for values in tile.iter_mut() {
-            values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
-        }
-    });
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for values in tile.iter_mut() {
+                values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
+            }
+        },
+    );
 }
 
 /// Multiplies every number of a tile by that of another.
 pub fn multiply_by(tile: &mut Tile, other: &Tile) {
-    Arch::new().dispatch(|| {
-        let others = other.as_flattened();
-        tile.as_flattened_mut().iter_mut().zip(others).for_each(|(value, x)| *value *= x);
-    });
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let others = other.as_flattened();
+            tile.as_flattened_mut().iter_mut().zip(others).for_each(|(value, x)| *value *= x);
+        },
+    );
 }
 
 /// Writes `x`, less its mean where it is centred, over its root mean square, scaled and shifted.
@@ -63,21 +72,24 @@ pub fn normalise_row(
     shift: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    Arch::new().dispatch(|| {
-        let width = x.len() as f32;
-        let mean = match centring {
-            Centring::Mean => sum_of(x.iter().copied()) / width,
-            Centring::None => 0.0,
-        };
-        let square = sum_of(x.iter().map(|x| (x - mean) * (x - mean))) / width;
-        let inverse = 1.0 / (square + epsilon).sqrt();
-        for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
-            *y = (x - mean) * inverse * scale;
-        }
-        if let Some(shift) = shift {
-            y.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
-        }
-    });
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let width = x.len() as f32;
+            let mean = match centring {
+                Centring::Mean => sum_of(x, |x| x) / width,
+                Centring::None => 0.0,
+            };
+            let square = sum_of(x, |x| (x - mean) * (x - mean)) / width;
+            let inverse = 1.0 / (square + epsilon).sqrt();
+            for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
+                *y = (x - mean) * inverse * scale;
+            }
+            if let Some(shift) = shift {
+                y.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
+            }
+        },
+    );
 }
 
 /// Turns the pairs `(i, i + half)` of a head by angles of these cosines and sines; what comes after the pairs stays.
@@ -85,12 +97,15 @@ pub fn normalise_row(
 /// # Shapes
 /// `cos` and `sin` have one number a pair.
 pub fn turn_pairs(x: &mut [f32], cos: &[f32], sin: &[f32]) {
-    Arch::new().dispatch(|| {
-        let (first, rest) = x.split_at_mut(cos.len());
-        for ((a, b), (cos, sin)) in first.iter_mut().zip(rest).zip(cos.iter().zip(sin)) {
-            (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-        }
-    });
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let (first, rest) = x.split_at_mut(cos.len());
+            for ((a, b), (cos, sin)) in first.iter_mut().zip(rest).zip(cos.iter().zip(sin)) {
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+            }
+        },
+    );
 }
 
 /// Replaces each number by the exponential of it less the maximum; the maximum, and the sum of what is left.
@@ -105,15 +120,28 @@ pub(crate) fn exp_less_max(row: &mut [f32]) -> (f32, f32) {
     }
     let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = exp(*x - max));
-    (max, sum_of(row.iter().copied()))
+    (max, sum_of(row, |x| x))
 }
 
-/// Sum in sixteen lanes: the same on every machine, and fast.
+/// Sum of a function of each number, in sixteen lanes: the same on every machine, and fast.
 #[inline(always)]
-pub(crate) fn sum_of(values: impl Iterator<Item = f32>) -> f32 {
+pub(crate) fn sum_of(row: &[f32], each: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 16];
-    for (i, value) in values.enumerate() {
-        lanes[i % 16] += value;
+    let (blocks, rest) = row.as_chunks::<16>();
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, x)| *lane += each(*x));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += each(*x));
+    lanes.iter().sum()
+}
+
+/// Sum of the products of two rows, in sixteen lanes.
+#[cfg(feature = "cpu")]
+#[inline(always)]
+pub(crate) fn sum_of_products(row: &[f32], other: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    for (row, other) in row.chunks(16).zip(other.chunks(16)) {
+        lanes.iter_mut().zip(row.iter().zip(other)).for_each(|(lane, (x, y))| *lane += x * y);
     }
     lanes.iter().sum()
 }

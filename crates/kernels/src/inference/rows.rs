@@ -86,7 +86,7 @@ impl PackedRows {
     pub fn set(&mut self, row: usize, values: &[f32]) {
         assert!(row < self.n_rows && values.len() == self.depth, "row {row} of {}", self.n_rows);
         let first = row / ROWS * self.n_blocks();
-        Arch::new().dispatch(|| self.blocks.set(first, row % ROWS, values));
+        Arch::new().dispatch(#[inline(always)] || self.blocks.set(first, row % ROWS, values));
     }
 
     /// Sets the rows and the numbers of them that a tile of a product covers.
@@ -95,7 +95,7 @@ impl PackedRows {
     /// If it reaches outside.
     pub fn set_tile(&mut self, span: Span, tile: &Tile) {
         let first = span.row / ROWS * self.n_blocks() + span.col / self.per_block();
-        Arch::new().dispatch(|| {
+        Arch::new().dispatch(#[inline(always)] || {
             for (row, values) in tile.iter().enumerate().take(span.n_rows) {
                 self.blocks.set(first, row, &values[..span.n_cols]);
             }
