@@ -3,12 +3,14 @@
 use burn::tensor::TensorData;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn_flex::{Flex, FlexTensor};
-use pulp::Arch;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
-use crate::inference::{exp_less_max, sigmoid_of_twice_u, sum_of, sum_of_products};
+use crate::inference::{
+    PointFunction, apply, exp_less_max, exp_row_less_max, sigmoid_of_twice_u, sum_of, sum_of_products,
+};
 use crate::norm::Centring;
 
 /// Numbers that one task works on, so that small tensors stay on one thread.
@@ -17,34 +19,14 @@ const TASK: usize = 1 << 14;
 impl KernelBackend for Flex {
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (mut x, shape) = values(x);
-        x.par_chunks_mut(TASK).for_each(|part| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for x in part {
-                        *x *= sigmoid_of_twice_u(*x);
-                    }
-                },
-            );
-        });
+        x.par_chunks_mut(TASK).for_each(|part| apply(PointFunction::GeluTanh, part));
         tensor(x, shape)
     }
 
     fn gelu_new_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
         let (x, _) = values(x);
         let (mut dy, shape) = values(dy);
-        dy.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(dy, x)| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (dy, &x) in dy.iter_mut().zip(x) {
-                        let s = sigmoid_of_twice_u(x);
-                        let slope = crate::gelu::LINEAR as f32 + 3.0 * crate::gelu::CUBIC as f32 * x * x;
-                        *dy *= s + x * s * (1.0 - s) * slope;
-                    }
-                },
-            );
-        });
+        dy.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(dy, x)| multiply_by_slope(dy, x));
         tensor(dy, shape)
     }
 
@@ -93,22 +75,8 @@ impl KernelBackend for Flex {
         let [rows, width] = [shape[0], shape[1]];
         let mut inverse = vec![0.0; rows];
         let per_task = (TASK / width).max(1);
-        x.par_chunks_mut(per_task * width).zip(inverse.par_chunks_mut(per_task)).for_each(|(x, inverse)| {
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (row, inverse) in x.chunks_exact_mut(width).zip(inverse) {
-                        if centring == Centring::Mean {
-                            let mean = sum_of(row, |x| x) / width as f32;
-                            row.iter_mut().for_each(|x| *x -= mean);
-                        }
-                        let square = sum_of(row, |x| x * x) / width as f32;
-                        *inverse = 1.0 / (square + epsilon as f32).sqrt();
-                        row.iter_mut().for_each(|x| *x *= *inverse);
-                    }
-                },
-            );
-        });
+        let tasks = x.par_chunks_mut(per_task * width).zip(inverse.par_chunks_mut(per_task));
+        tasks.for_each(|(x, inverse)| normalise_rows(x, inverse, centring, epsilon as f32));
         (tensor(x, shape), tensor(inverse, [rows, 1]))
     }
 
@@ -174,10 +142,7 @@ impl KernelBackend for Flex {
         tasks.for_each(|(task, (logits, log_probs))| {
             for (i, (row, log_prob)) in logits.chunks_exact_mut(width).zip(log_probs).enumerate() {
                 let chosen = row[targets[task * per_task + i]];
-                let (max, sum) = Arch::new().dispatch(
-                    #[inline(always)]
-                    || exp_less_max(row),
-                );
+                let (max, sum) = exp_row_less_max(row);
                 *log_prob = chosen - max - sum.ln();
             }
         });
@@ -198,10 +163,7 @@ impl KernelBackend for Flex {
             for (i, (row, loss)) in logits.chunks_exact_mut(width).zip(losses).enumerate() {
                 let (target, weight) = (targets[task * per_task + i], weights[task * per_task + i]);
                 let chosen = row[target];
-                let (max, sum) = Arch::new().dispatch(
-                    #[inline(always)]
-                    || exp_less_max(row),
-                );
+                let (max, sum) = exp_row_less_max(row);
                 *loss = weight * (sum.ln() + max - chosen);
                 let scale = weight / sum;
                 row.iter_mut().for_each(|p| *p *= scale);
@@ -231,13 +193,37 @@ fn tensor(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
 fn by_rows(values: &mut [f32], width: usize, each: impl Fn(usize, &mut [f32]) + Sync) {
     let per_task = (TASK / width).max(1);
     values.par_chunks_mut(per_task * width).enumerate().for_each(|(task, part)| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (i, row) in part.chunks_exact_mut(width).enumerate() {
-                    each(task * per_task + i, row);
-                }
-            },
-        );
+        each_row(part, width, task * per_task, &each);
     });
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn each_row<F: Fn(usize, &mut [f32])>(rows: &mut [f32], width: usize, first: usize, each: &F) {
+    for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+        each(first + i, row);
+    }
+}
+
+/// Multiplies by the slope of GELU in its tanh form.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn multiply_by_slope(dy: &mut [f32], x: &[f32]) {
+    for (dy, &x) in dy.iter_mut().zip(x) {
+        let s = sigmoid_of_twice_u(x);
+        let slope = crate::gelu::LINEAR as f32 + 3.0 * crate::gelu::CUBIC as f32 * x * x;
+        *dy *= s + x * s * (1.0 - s) * slope;
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn normalise_rows(x: &mut [f32], inverse: &mut [f32], centring: Centring, epsilon: f32) {
+    let width = x.len() / inverse.len();
+    for (row, inverse) in x.chunks_exact_mut(width).zip(inverse) {
+        if centring == Centring::Mean {
+            let mean = sum_of(row, |x| x) / width as f32;
+            row.iter_mut().for_each(|x| *x -= mean);
+        }
+        let square = sum_of(row, |x| x * x) / width as f32;
+        *inverse = 1.0 / (square + epsilon).sqrt();
+        row.iter_mut().for_each(|x| *x *= *inverse);
+    }
 }

@@ -1,8 +1,6 @@
 //! Causal attention of one sequence, a panel of queries at a time.
 
-use pulp::Arch;
-
-use super::lanes::{PointFunction, exp_less_max};
+use super::lanes::{PointFunction, exp_row_less_max};
 use super::panels::{COLS, Lines, Steps};
 use super::precision::Precision;
 use super::product::{ROWS, Tile, add_product};
@@ -162,7 +160,7 @@ impl Attention {
             let seen = seen.start - first..seen.end - first;
             scores[..seen.start].fill(0.0);
             scores[seen.end..].fill(0.0);
-            inverse[row] = Arch::new().dispatch(#[inline(always)] || 1.0 / exp_less_max(&mut scores[seen]).1);
+            inverse[row] = 1.0 / exp_row_less_max(&mut scores[seen]).1;
             self.weights.set(row, &scores[..n_keys]);
         }
         inverse

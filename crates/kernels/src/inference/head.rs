@@ -1,6 +1,6 @@
 //! The head: log-probabilities of tokens, where the logits exist a tile at a time only.
 
-use pulp::Arch;
+use multiversion::multiversion;
 
 use super::lanes::{PointFunction, exp};
 use super::matrix::PackedMatrix;
@@ -93,46 +93,44 @@ fn pick_targets(span: Span, tile: &Tile, targets: &[u32], rows: &mut [Sums]) {
     }
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn add_totals(tile: &Tile, rows: &mut [Sums]) {
-    Arch::new().dispatch(#[inline(always)] || {
-        for (sums, logits) in rows.iter_mut().zip(tile) {
-            if let Some(fall) = raise(sums, logits) {
-                let kept = exp(fall);
-                sums.ones.iter_mut().for_each(|sum| *sum *= kept);
-            }
-            let max = sums.max;
-            for part in logits.as_chunks::<LANES>().0 {
-                sums.ones.iter_mut().zip(part).for_each(|(sum, logit)| *sum += exp(logit - max));
-            }
+    for (sums, logits) in rows.iter_mut().zip(tile) {
+        if let Some(fall) = raise(sums, logits) {
+            let kept = exp(fall);
+            sums.ones.iter_mut().for_each(|sum| *sum *= kept);
         }
-    });
+        let max = sums.max;
+        for part in logits.as_chunks::<LANES>().0 {
+            sums.ones.iter_mut().zip(part).for_each(|(sum, logit)| *sum += exp(logit - max));
+        }
+    }
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn add_moments(tile: &Tile, rows: &mut [Sums]) {
-    Arch::new().dispatch(#[inline(always)] || {
-        for (sums, logits) in rows.iter_mut().zip(tile) {
-            if let Some(fall) = raise(sums, logits) {
-                let kept = exp(fall);
-                for lane in 0..LANES {
-                    let (one, first) = (sums.ones[lane], sums.firsts[lane]);
-                    sums.seconds[lane] = kept * (sums.seconds[lane] + fall * (2.0 * first + fall * one));
-                    sums.firsts[lane] = kept * (first + fall * one);
-                    sums.ones[lane] = kept * one;
-                }
-            }
-            let max = sums.max;
-            for part in logits.as_chunks::<LANES>().0 {
-                for (lane, logit) in part.iter().enumerate() {
-                    // What is further down adds nothing, and times infinity it would be no number.
-                    let x = (logit - max).clamp(-87.0, 0.0);
-                    let weight = exp(x);
-                    sums.ones[lane] += weight;
-                    sums.firsts[lane] += x * weight;
-                    sums.seconds[lane] += x * x * weight;
-                }
+    for (sums, logits) in rows.iter_mut().zip(tile) {
+        if let Some(fall) = raise(sums, logits) {
+            let kept = exp(fall);
+            for lane in 0..LANES {
+                let (one, first) = (sums.ones[lane], sums.firsts[lane]);
+                sums.seconds[lane] = kept * (sums.seconds[lane] + fall * (2.0 * first + fall * one));
+                sums.firsts[lane] = kept * (first + fall * one);
+                sums.ones[lane] = kept * one;
             }
         }
-    });
+        let max = sums.max;
+        for part in logits.as_chunks::<LANES>().0 {
+            for (lane, logit) in part.iter().enumerate() {
+                // What is further down adds nothing, and times infinity it would be no number.
+                let x = (logit - max).clamp(-87.0, 0.0);
+                let weight = exp(x);
+                sums.ones[lane] += weight;
+                sums.firsts[lane] += x * weight;
+                sums.seconds[lane] += x * x * weight;
+            }
+        }
+    }
 }
 
 /// Raises the maximum where a logit is above it; how far earlier logits fell by that, at most 0.

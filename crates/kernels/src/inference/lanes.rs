@@ -1,6 +1,6 @@
 //! What is done to rows of numbers between products, in loops that become vector instructions.
 
-use pulp::Arch;
+use multiversion::multiversion;
 
 use super::product::Tile;
 use crate::norm::Centring;
@@ -23,47 +23,41 @@ pub enum PointFunction {
 impl PointFunction {
     /// Applies it to every number of a tile.
     pub fn apply(self, tile: &mut Tile) {
-        let values = tile.as_flattened_mut();
-        Arch::new().dispatch(
-            #[inline(always)]
-            || match self {
-                Self::GeluTanh => values.iter_mut().for_each(|x| *x *= sigmoid_of_twice_u(*x)),
-                Self::Gelu => values.iter_mut().for_each(|x| *x *= normal(*x)),
-                Self::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
-                Self::Silu => values.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + exp(-*x))),
-                Self::SoftCap(cap) => values.iter_mut().for_each(|x| *x = cap * tanh(*x / cap)),
-            },
-        );
+        apply(self, tile.as_flattened_mut());
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub(crate) fn apply(function: PointFunction, values: &mut [f32]) {
+    match function {
+        PointFunction::GeluTanh => values.iter_mut().for_each(|x| *x *= sigmoid_of_twice_u(*x)),
+        PointFunction::Gelu => values.iter_mut().for_each(|x| *x *= normal(*x)),
+        PointFunction::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
+        PointFunction::Silu => values.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + exp(-*x))),
+        PointFunction::SoftCap(cap) => values.iter_mut().for_each(|x| *x = cap * tanh(*x / cap)),
     }
 }
 
 /// Adds a row to every row of a tile: as many numbers as the row has.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn add_row(tile: &mut Tile, row: &[f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for values in tile.iter_mut() {
-                values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
-            }
-        },
-    );
+    for values in tile.iter_mut() {
+        values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
+    }
 }
 
 /// Multiplies every number of a tile by that of another.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn multiply_by(tile: &mut Tile, other: &Tile) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let others = other.as_flattened();
-            tile.as_flattened_mut().iter_mut().zip(others).for_each(|(value, x)| *value *= x);
-        },
-    );
+    let others = other.as_flattened();
+    tile.as_flattened_mut().iter_mut().zip(others).for_each(|(value, x)| *value *= x);
 }
 
 /// Writes `x`, less its mean where it is centred, over its root mean square, scaled and shifted.
 ///
 /// # Shapes
 /// All slices are as long as the row.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn normalise_row(
     x: &[f32],
     centring: Centring,
@@ -72,40 +66,31 @@ pub fn normalise_row(
     shift: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let width = x.len() as f32;
-            let mean = match centring {
-                Centring::Mean => sum_of(x, |x| x) / width,
-                Centring::None => 0.0,
-            };
-            let square = sum_of(x, |x| (x - mean) * (x - mean)) / width;
-            let inverse = 1.0 / (square + epsilon).sqrt();
-            for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
-                *y = (x - mean) * inverse * scale;
-            }
-            if let Some(shift) = shift {
-                y.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
-            }
-        },
-    );
+    let width = x.len() as f32;
+    let mean = match centring {
+        Centring::Mean => sum_of(x, |x| x) / width,
+        Centring::None => 0.0,
+    };
+    let square = sum_of(x, |x| (x - mean) * (x - mean)) / width;
+    let inverse = 1.0 / (square + epsilon).sqrt();
+    for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
+        *y = (x - mean) * inverse * scale;
+    }
+    if let Some(shift) = shift {
+        y.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
+    }
 }
 
 /// Turns the pairs `(i, i + half)` of a head by angles of these cosines and sines; what comes after the pairs stays.
 ///
 /// # Shapes
 /// `cos` and `sin` have one number a pair.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn turn_pairs(x: &mut [f32], cos: &[f32], sin: &[f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let (first, rest) = x.split_at_mut(cos.len());
-            for ((a, b), (cos, sin)) in first.iter_mut().zip(rest).zip(cos.iter().zip(sin)) {
-                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-            }
-        },
-    );
+    let (first, rest) = x.split_at_mut(cos.len());
+    for ((a, b), (cos, sin)) in first.iter_mut().zip(rest).zip(cos.iter().zip(sin)) {
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    }
 }
 
 /// Replaces each number by the exponential of it less the maximum; the maximum, and the sum of what is left.
@@ -121,6 +106,12 @@ pub(crate) fn exp_less_max(row: &mut [f32]) -> (f32, f32) {
     let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = exp(*x - max));
     (max, sum_of(row, |x| x))
+}
+
+/// [`exp_less_max`] for callers that are not compiled for wide vectors themselves.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub(crate) fn exp_row_less_max(row: &mut [f32]) -> (f32, f32) {
+    exp_less_max(row)
 }
 
 /// Sum of a function of each number, in sixteen lanes: the same on every machine, and fast.

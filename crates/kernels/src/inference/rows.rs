@@ -1,6 +1,6 @@
 //! Rows packed for products: the inputs of a layer.
 
-use pulp::Arch;
+use multiversion::multiversion;
 
 use super::panels::{COLS, WORDS};
 use super::precision::{Precision, set_pairs};
@@ -86,7 +86,7 @@ impl PackedRows {
     pub fn set(&mut self, row: usize, values: &[f32]) {
         assert!(row < self.n_rows && values.len() == self.depth, "row {row} of {}", self.n_rows);
         let first = row / ROWS * self.n_blocks();
-        Arch::new().dispatch(#[inline(always)] || self.blocks.set(first, row % ROWS, values));
+        set_rows(&mut self.blocks, first, row % ROWS, std::iter::once(values));
     }
 
     /// Sets the rows and the numbers of them that a tile of a product covers.
@@ -95,11 +95,8 @@ impl PackedRows {
     /// If it reaches outside.
     pub fn set_tile(&mut self, span: Span, tile: &Tile) {
         let first = span.row / ROWS * self.n_blocks() + span.col / self.per_block();
-        Arch::new().dispatch(#[inline(always)] || {
-            for (row, values) in tile.iter().enumerate().take(span.n_rows) {
-                self.blocks.set(first, row, &values[..span.n_cols]);
-            }
-        });
+        let rows = tile[..span.n_rows].iter().map(|values| &values[..span.n_cols]);
+        set_rows(&mut self.blocks, first, 0, rows);
     }
 
     /// Numbers of a row in one block.
@@ -127,6 +124,13 @@ impl PackedRows {
             Blocks::Bf16(blocks) => RowBlocks::Bf16(&blocks[range]),
         };
         RowPanel { n_rows: ROWS.min(self.n_rows - panel * ROWS), blocks }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn set_rows<'a, I: Iterator<Item = &'a [f32]>>(blocks: &mut Blocks, first: usize, row: usize, rows: I) {
+    for (values, row) in rows.zip(row..) {
+        blocks.set(first, row, values);
     }
 }
 
