@@ -22,7 +22,7 @@ use pass::{Pass, Scratch};
 
 /// Inputs that go through the layers together: enough that weights are read from memory rarely, few enough that
 /// what a layer keeps of them stays near.
-const PASS_TOKENS: usize = 512;
+pub(crate) const PASS_TOKENS: usize = 512;
 
 /// A decoder with packed weights, which clones share.
 #[derive(Clone)]

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::inference::PASS_TOKENS;
 use crate::weights::Weights;
-use crate::{DecoderConfig, ModelConfig, ModelError};
+use crate::{DecoderConfig, ModelConfig, ModelError, Precision};
 
 /// Bytes of a number in memory.
 const F32: u64 = 4;
@@ -51,9 +52,15 @@ impl Inventory {
         self.parameters.values().sum()
     }
 
-    /// About how many bytes of memory scoring takes: weights, and the largest batch that passes through them.
-    pub fn scoring_bytes(&self, config: &DecoderConfig, batch_tokens: u64, t: u64) -> u64 {
-        F32 * (self.n_parameters() + batch_tokens * numbers_of_a_pass(config, t) + 2 * LOGITS)
+    /// About how many bytes of memory packed weights take: matrices in this precision, what is not one in f32.
+    pub fn packed_bytes(&self, precision: Precision) -> u64 {
+        let vectors = ["norms", "position embedding"].iter().filter_map(|part| self.parameters.get(part));
+        let vectors: u64 = vectors.sum();
+        let bytes = match precision {
+            Precision::F32 => F32,
+            Precision::Bf16 => F32 / 2,
+        };
+        F32 * vectors + bytes * (self.n_parameters() - vectors)
     }
 
     /// About how many bytes of memory training of all parameters takes: weights, gradients, two moments, and what the backward pass needs.
@@ -66,13 +73,11 @@ impl Inventory {
 /// Numbers in a tile of logits.
 const LOGITS: u64 = 1 << 23;
 
-/// Numbers that live at once for each token of a forward pass: the stream, what attention and MLP work on.
-fn numbers_of_a_pass(config: &DecoderConfig, t: u64) -> u64 {
+/// About how many bytes each thread that scores takes for a pass: the stream, what attention and MLP work on.
+pub fn pass_bytes(config: &DecoderConfig) -> u64 {
     let (width, inside) = (config.width as u64, config.mlp_width as u64);
-    let heads = ((config.n_heads + 2 * config.n_kv_heads) * config.head_width) as u64;
-    let gate = if config.parts.gate { 2 } else { 1 };
-    let scores = 2 * config.n_heads as u64 * t;
-    4 * width + (2 * heads + scores).max((1 + gate) * inside)
+    let heads = ((2 * config.n_heads + 2 * config.n_kv_heads) * config.head_width) as u64;
+    F32 * PASS_TOKENS as u64 * (3 * width + heads + inside)
 }
 
 /// Numbers that a block keeps for each token until its gradient is known: both norms and what follows from them,

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use userprint_kernels::attention::Mask;
-use userprint_model::inventory::Inventory;
+use userprint_model::inventory::{self, Inventory};
 use userprint_model::weights::Weights;
-use userprint_model::{CausalLm, ModelConfig, ModelError, Positions, RotaryScaling, adapter, checkpoint};
+use userprint_model::{
+    CausalLm, ModelConfig, ModelError, Positions, Precision, RotaryScaling, adapter, checkpoint,
+};
 
 use crate::checkpoint::{Checkpoint, check_adapter};
 use crate::hub;
@@ -82,9 +84,9 @@ fn merge(base: &Path, folder: &Path, out: &Path) -> anyhow::Result<String> {
 fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
     let config = ModelConfig::load(&folder.join("config.json"))?;
     let inventory = Inventory::read(folder, &config)?;
-    let (batch, longest, t) =
-        (4096, config.decoder.context.min(1024) as u64, config.decoder.context.min(512) as u64);
-    let scoring = inventory.scoring_bytes(&config.decoder, batch, longest);
+    let t = config.decoder.context.min(512) as u64;
+    let packed = Precision::ALL.map(|precision| inventory.packed_bytes(precision));
+    let pass = inventory::pass_bytes(&config.decoder);
     let training = inventory.training_bytes(&config.decoder, 8 * t, t);
     let tokenizer = checkpoint::load_tokenizer(folder, &config);
     if json {
@@ -101,7 +103,7 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
             "bos_token_id": config.bos_token_id,
             "eos_token_id": config.eos_token_id,
             "has_tokenizer": tokenizer.is_ok(),
-            "scoring_bytes": scoring,
+            "scoring_bytes": packed[0] + pass,
             "training_bytes": training,
         });
         return Ok(serde_json::to_string_pretty(&value)?);
@@ -133,7 +135,8 @@ fn inspect(folder: &Path, json: bool) -> anyhow::Result<String> {
     )?;
     let found = tokenizer.map_or_else(|e| format!("none that can be used: {e}"), |_| "found".to_owned());
     line("tokenizer", found)?;
-    line("to score", format!("about {} for batches of {batch} tokens, texts to {longest}", bytes(scoring)))?;
+    let [f32, bf16, pass] = [packed[0], packed[1], pass].map(bytes);
+    line("to score", format!("about {f32} in f32, {bf16} in bf16, and {pass} for each thread"))?;
     line("to train", format!("about {} for batches of 8 times {t} tokens, all parameters", bytes(training)))?;
     Ok(text.trim_end().to_owned())
 }

@@ -107,7 +107,7 @@ impl Parts<'_> {
         let hash = hash.clone().finish();
         let n_done = (0..).take_while(|part| folder.is_done(&name(*part), hash)).count();
         if n_done > 0 {
-            tracing::info!("{} parts of a run that was stopped are taken over", n_done);
+            tracing::info!("taken over from a run that was stopped: {n_done} parts");
         }
         let (to_model, from_corpus) = sync_channel(WAITING);
         let (to_disk, from_model) = sync_channel::<(usize, ScoreTable)>(WAITING);
@@ -126,11 +126,11 @@ impl Parts<'_> {
             // What the writer says comes first: the model only sees that it is gone.
             written.and(scored)
         });
-        if scored.is_err() && folder.manifest.stages.is_empty() {
+        let merged = scored.and_then(|()| self.merge(&folder, hash, out, &mut tally));
+        if merged.is_err() && folder.manifest.stages.is_empty() {
             remove(Path::new(&beside))?;
         }
-        scored?;
-        self.merge(&folder, hash, out, &mut tally)?;
+        merged?;
         drop(folder);
         remove(Path::new(&beside))?;
         Ok(tally)
@@ -298,7 +298,7 @@ impl Parts<'_> {
             writer.append(&table)?;
         }
         tally.n_docs += tally.n_skipped;
-        let writer = writer.context("no document has two tokens, so there is nothing to score")?;
+        let writer = writer.context("no text of the corpus has anything to score: none has two tokens")?;
         Ok(writer.finish()?)
     }
 }

@@ -24,15 +24,15 @@ pub(crate) struct ScoreArgs {
     /// Corpus: .parquet, .jsonl, .csv or .tsv.
     corpus: PathBuf,
     /// Score table to write (Parquet).
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Adapter folder in PEFT's layout, applied on the fly.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// Only the first documents of the corpus.
-    #[arg(long)]
+    /// Only the first N texts of the corpus.
+    #[arg(long, value_name = "N")]
     docs: Option<u64>,
-    /// Only every n-th document, from the i-th on (0 to n-1): one of n workers.
+    /// Only every N-th text, from the I-th on (0 to N-1): one of N workers.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<Shard>,
     /// Column of users.
@@ -48,7 +48,7 @@ pub(crate) struct ScoreArgs {
     #[arg(long, default_value = "tokenizer")]
     bos: String,
     /// Longest input in tokens; the model's context bounds it.
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, value_name = "N", default_value_t = 2048)]
     max_tokens: usize,
     /// What becomes of longer texts: truncate or stride.
     #[arg(long, default_value = "truncate")]
@@ -62,14 +62,14 @@ pub(crate) struct ScoreArgs {
     /// Where the model runs.
     #[arg(long, value_enum, default_value = "cpu")]
     backend: BackendName,
-    /// Threads on the processor [default: all cores].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads on the processor; all cores where it is not said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Tokens of a batch on a GPU.
-    #[arg(long, default_value_t = 4096)]
+    /// Tokens computed at once: with padding on a GPU, at most 512 on the processor.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
     batch_tokens: usize,
     /// Tokens of a part: what a run that is killed loses at most.
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
     part_tokens: usize,
     /// Print one line of JSON; the time is that of scoring alone, after a batch to warm up.
     #[arg(long)]

@@ -75,7 +75,7 @@ fn a_stopped_run_goes_on() {
     let damaged = folder.path("scores.parquet.parts/000001.parquet");
     fs::write(damaged, "not what was written").expect("a part is damaged");
     let said = score(&folder, "scores.parquet", &["--part-tokens", "50"]).assert_success();
-    assert!(said.stderr.contains("1 parts of a run that was stopped are taken over"), "{}", said.stderr);
+    assert!(said.stderr.contains("taken over from a run that was stopped: 1 parts"), "{}", said.stderr);
     assert_eq!(folder.read("scores.parquet"), folder.read("whole.parquet"));
     assert!(!folder.path("scores.parquet.parts").exists());
 }
