@@ -1,97 +1,152 @@
-//! `cargo xtask bench`: run the benches and keep their medians beside the machine's name.
+//! `cargo xtask bench`: how fast it is, on what, beside whom; and a record of it.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
+mod benches;
+mod checkpoint;
+mod lengths;
+mod plot;
+mod program;
+mod record;
+mod score;
+mod table;
 
-use anyhow::{Context, bail};
-use xshell::{Shell, cmd};
+use std::path::PathBuf;
 
-use crate::tidy::files_under;
-use crate::{machine, project_root};
+use anyhow::ensure;
+use xshell::Shell;
 
-const HEADER: &str = "date,commit,features,benchmark,median_ns\n";
+use crate::backend::Backend;
 
-/// Run the benches; with --record, keep their medians.
+/// Run the benches, or measure scoring; with --record, keep the results.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
-    /// Append one row a benchmark to benches/record/<machine>/<date>.csv.
-    #[arg(long)]
+    #[command(subcommand)]
+    measured: Option<Measured>,
+    /// Append the results to benches/record/<machine>/<date>.csv, those of
+    /// scoring to <date>-score.csv.
+    #[arg(long, global = true)]
     record: bool,
-    /// Features of userprint-benches, for other devices than the processor.
-    #[arg(long)]
-    features: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench
+  cargo xtask bench score --checkpoint gpt-neo-125m --corpus texts.parquet
+  cargo xtask bench lengths --checkpoint gpt-neo-125m --plot lengths.svg";
+
+#[derive(clap::Subcommand)]
+enum Measured {
+    /// Tokens per second on a corpus, beside a peer, once both agree.
+    Score(score::Score),
+    /// Tokens per second and FLOP rate by the length of texts.
+    Lengths(lengths::Lengths),
 }
 
 impl Bench {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let criterion = target_directory(sh)?.join("criterion");
-        if self.record {
-            forget_old_estimates(&criterion)?;
+        match self.measured {
+            None => benches::run(sh, self.record),
+            Some(Measured::Score(task)) => task.run(sh, self.record),
+            Some(Measured::Lengths(task)) => task.run(sh, self.record),
         }
-        let features: Vec<&str> = self.features.iter().flat_map(|list| ["--features", list]).collect();
-        cmd!(sh, "cargo bench --profile dev -p userprint-benches {features...}").run()?;
-        if self.record {
-            let medians = medians(&criterion)?;
-            record(sh, &medians, self.features.as_deref().unwrap_or("default"))?;
+    }
+}
+
+/// How weights and inputs of products are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Dtype {
+    F32,
+    Bf16,
+}
+
+impl Dtype {
+    /// The name on the binary's command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
         }
+    }
+
+    /// PyTorch's name, which the peer takes and which both print.
+    fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+
+    /// Memory of one number.
+    fn n_bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
+/// Where and in what numbers the model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Setting {
+    backend: Backend,
+    dtype: Dtype,
+}
+
+impl Setting {
+    fn name(self) -> String {
+        format!("{} {}", self.backend.name(), self.dtype.name())
+    }
+}
+
+/// What both measurements of scoring are told.
+#[derive(clap::Args)]
+struct Setup {
+    /// Folder of the model.
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: PathBuf,
+    /// Where it runs, one after the other; one that is missing is reported.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "cpu")]
+    backend: Vec<Backend>,
+    /// Numbers that weights and inputs of products are kept in.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32,bf16")]
+    dtype: Vec<Dtype>,
+    /// Threads on the processor, of ours and of the peer.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Tokens of a batch on a GPU, of ours and of the peer.
+    #[arg(long, default_value_t = 4096)]
+    batch_tokens: u32,
+    /// How often everything is run, in turn; what is said is the median.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// A binary that is built already; without it, the development build of
+    /// this tree with the features that the backends need.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+impl Setup {
+    fn check(&self) -> anyhow::Result<()> {
+        let config = self.checkpoint.join("config.json");
+        ensure!(config.is_file(), "--checkpoint: there is no {}", config.display());
         Ok(())
     }
-}
 
-/// Where cargo builds: the environment may have moved it.
-fn target_directory(sh: &Shell) -> anyhow::Result<std::path::PathBuf> {
-    let metadata = cmd!(sh, "cargo metadata --no-deps --format-version 1").quiet().read()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(folder.into())
-}
+    fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for &backend in &self.backend {
+            settings.extend(self.dtype.iter().map(|&dtype| Setting { backend, dtype }));
+        }
+        settings
+    }
 
-/// Benchmarks that were renamed or deleted must not be recorded again.
-fn forget_old_estimates(criterion: &Path) -> anyhow::Result<()> {
-    for path in estimates(criterion)? {
-        fs::remove_file(path)?;
+    /// What the numbers of a table were taken under.
+    fn say(&self, setting: Setting) -> String {
+        let threads = match setting.backend {
+            Backend::Cpu => format!(", {} threads", self.threads),
+            Backend::Wgpu | Backend::Cuda => String::new(),
+        };
+        let rounds = if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) };
+        format!("{}{threads}, {rounds}", setting.name())
     }
-    Ok(())
-}
-
-fn estimates(criterion: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
-    let files = files_under(criterion)?;
-    Ok(files.into_iter().filter(|path| path.ends_with("new/estimates.json")).collect())
-}
-
-/// Benchmark and median in nanoseconds, sorted by benchmark.
-fn medians(criterion: &Path) -> anyhow::Result<Vec<(String, f64)>> {
-    let mut medians = Vec::new();
-    for path in estimates(criterion)? {
-        let name = path.strip_prefix(criterion)?.to_string_lossy().replace("/new/estimates.json", "");
-        let estimates: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
-        let median = estimates["median"]["point_estimate"]
-            .as_f64()
-            .with_context(|| format!("{name}: the estimates have no median"))?;
-        medians.push((name, median));
-    }
-    if medians.is_empty() {
-        bail!("the benches left no estimates, so there is nothing to record");
-    }
-    Ok(medians)
-}
-
-fn record(sh: &Shell, medians: &[(String, f64)], features: &str) -> anyhow::Result<()> {
-    let date = cmd!(sh, "date -u +%F").quiet().read()?;
-    let mut commit = cmd!(sh, "git rev-parse --short HEAD").quiet().read()?;
-    if !cmd!(sh, "git status --porcelain").quiet().read()?.is_empty() {
-        commit.push_str("-dirty");
-    }
-    let file = project_root().join(format!("benches/record/{}/{date}.csv", machine::name()));
-    let mut rows = if file.exists() { fs::read_to_string(&file)? } else { HEADER.to_owned() };
-    let features = features.replace(',', "+");
-    for (benchmark, median_ns) in medians {
-        let benchmark = benchmark.replace(',', ";");
-        writeln!(rows, "{date},{commit},{features},{benchmark},{median_ns:.1}")?;
-    }
-    fs::create_dir_all(file.parent().context("the record has no folder")?)?;
-    fs::write(&file, rows)?;
-    println!("recorded {} medians in {}", medians.len(), file.display());
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The project's tasks. Light on purpose: this links none of the crates, so it builds in seconds.
 #![expect(clippy::print_stdout, reason = "a task's output is what it prints")]
 
+mod backend;
 mod bench;
 mod ci;
 mod fixtures;
@@ -26,7 +27,7 @@ struct Cli {
 enum Task {
     /// Repeat an experiment and hold its result against the recipe's expectation.
     Reproduce(reproduce::Reproduce),
-    /// Run the benches; with --record, keep their medians.
+    /// Run the benches, or measure scoring; with --record, keep the results.
     Bench(bench::Bench),
     /// Everything that must hold before a change is shared, cheapest first.
     Ci,

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
+use crate::backend::Backend;
 use crate::project_root;
 use crate::recipe::{self, Recipe, Scale, ScaleRecipe};
 
@@ -36,23 +37,6 @@ pub(crate) struct Reproduce {
     /// List the recipes and stop.
     #[arg(long)]
     list: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Backend {
-    Cpu,
-    Wgpu,
-    Cuda,
-}
-
-impl Backend {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Wgpu => "wgpu",
-            Self::Cuda => "cuda",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
