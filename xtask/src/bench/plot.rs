@@ -28,6 +28,8 @@ pub(super) fn svg(lines: &[Line]) -> anyhow::Result<String> {
     let lengths = points().map(|(length, _)| length.log2());
     let (least, most) = lengths.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
     let fastest = points().map(|(_, rate)| *rate).fold(0.0, f64::max);
+    // The names stand above the curves.
+    let top = fastest * (1.08 + 0.07 * lines.len() as f64);
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
@@ -36,7 +38,7 @@ pub(super) fn svg(lines: &[Line]) -> anyhow::Result<String> {
             .margin(18)
             .x_label_area_size(48)
             .y_label_area_size(78)
-            .build_cartesian_2d(least - 0.1..most + 0.1, 0.0..fastest * 1.1)?;
+            .build_cartesian_2d(least - 0.1..most + 0.1, 0.0..top)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -59,7 +61,7 @@ pub(super) fn svg(lines: &[Line]) -> anyhow::Result<String> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::UpperRight)
             .label_font(FONT)
             .background_style(WHITE)
             .draw()?;

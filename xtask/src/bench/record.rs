@@ -22,7 +22,9 @@ impl Record {
     pub(super) fn open(sh: &Shell, suffix: &str, header: &'static str) -> anyhow::Result<Self> {
         let date = cmd!(sh, "date -u +%F").quiet().read()?;
         let mut commit = cmd!(sh, "git rev-parse --short HEAD").quiet().read()?;
-        if !cmd!(sh, "git status --porcelain").quiet().read()?.is_empty() {
+        // Records of the same day do not change what is measured.
+        let others = [":/", ":(top,exclude)benches/record"];
+        if !cmd!(sh, "git status --porcelain -- {others...}").quiet().read()?.is_empty() {
             commit.push_str("-dirty");
         }
         let file = project_root().join(format!("benches/record/{}/{date}{suffix}.csv", machine::name()));
