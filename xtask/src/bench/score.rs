@@ -141,15 +141,15 @@ impl Score {
         let measured = |job| Measured { job, outcomes: Vec::new() };
         let mut jobs: Vec<Measured> = self.jobs(setting.dtype).into_iter().map(measured).collect();
         for round in 1..=self.setup.rounds {
-            for at in 0..jobs.len() {
-                let Job { program, docs } = jobs[at].job;
+            for (at, measured) in jobs.iter_mut().enumerate() {
+                let Job { program, docs } = measured.job;
                 progress(&format!("{} {}, round {round}", setting.name(), program.name()));
                 let texts = Texts { corpus: &self.corpus, docs, max_tokens: self.max_tokens };
                 let outcome = match programs.run(program, setting, texts) {
                     Err(error) if at == 0 && round == 1 => return Ok(Err(error)),
                     outcome => outcome.with_context(|| format!("{}, {}", setting.name(), program.name()))?,
                 };
-                jobs[at].outcomes.push(outcome);
+                measured.outcomes.push(outcome);
             }
             for rival in &jobs {
                 let (ours, theirs) = (last(ours_of(&jobs, rival)?)?, last(rival)?);
