@@ -20,9 +20,7 @@ pub use attention::{Attention, Heads};
 pub use head::{TokenScore, VocabularyHead};
 pub use lanes::{PointFunction, add_row, multiply_by, normalise_row, turn_pairs};
 #[cfg(feature = "cpu")]
-pub(crate) use lanes::{
-    apply, exp_less_max, exp_row_less_max, sigmoid_of_twice_u, sum_of, sum_of_products,
-};
+pub(crate) use lanes::{apply, exp_less_max, exp_row_less_max, sigmoid_of_twice_u, sum_of, sum_of_products};
 pub use matrix::PackedMatrix;
 pub use panels::COLS;
 pub use precision::Precision;

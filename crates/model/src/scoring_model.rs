@@ -54,7 +54,9 @@ impl<B: KernelBackend> ScoringModel for CausalLm<B> {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for i in order {
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * sequences[i].ids.len() <= asked.batch_tokens => batch.push(i),
+                Some(batch) if (batch.len() + 1) * sequences[i].ids.len() <= asked.batch_tokens => {
+                    batch.push(i)
+                }
                 _ => batches.push(vec![i]),
             }
         }

@@ -274,12 +274,14 @@ impl TableWriter {
 
 fn read(path: &Path) -> Result<(RecordBatch, Vec<(String, String)>), ScoreError> {
     let file = File::open(path).map_err(|e| failed(path, "read it as Parquet", e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(path, "read it as Parquet", e))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(path, "read it as Parquet", e))?;
     let metadata = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let metadata = metadata.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect();
     let schema: Arc<Schema> = builder.schema().clone();
     let reader = builder.build().map_err(|e| failed(path, "read it as Parquet", e))?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|e| failed(path, "read it as Parquet", e))?;
+    let batches: Vec<RecordBatch> =
+        reader.collect::<Result<_, _>>().map_err(|e| failed(path, "read it as Parquet", e))?;
     let batch = concat_batches(&schema, &batches).map_err(|e| failed(path, "read it as Parquet", e))?;
     Ok((batch, metadata))
 }

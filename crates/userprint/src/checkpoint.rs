@@ -51,8 +51,8 @@ impl<B: KernelBackend> Stored for CausalLm<B> {
 /// A model that scores: weights packed on the processor, tensors on a GPU.
 #[derive(Clone, Debug)]
 pub(crate) enum Scoring<B: KernelBackend> {
-    Packed(PackedLm),
-    Tensors(CausalLm<B>),
+    Packed(Box<PackedLm>),
+    Tensors(Box<CausalLm<B>>),
 }
 
 /// Where a model scores, and with what numbers.
@@ -70,20 +70,22 @@ impl<B: KernelBackend> Stored for Scoring<B> {
 
     fn load(folder: &Path, form: ScoringForm) -> Result<(Self, ModelConfig), ModelError> {
         if !form.is_packed {
-            return CausalLm::load(folder, ()).map(|(lm, config)| (Self::Tensors(lm), config));
+            return CausalLm::load(folder, ()).map(|(lm, config)| (Self::Tensors(Box::new(lm)), config));
         }
         let (lm, config) = PackedLm::load(folder, form.precision)?;
         let lm = match form.n_threads {
             Some(n_threads) => lm.on_threads(n_threads),
             None => lm,
         };
-        Ok((Self::Packed(lm), config))
+        Ok((Self::Packed(Box::new(lm)), config))
     }
 
     fn with_adapter(&self, folder: &Path, config: &ModelConfig) -> Result<Self, ModelError> {
         match self {
-            Self::Packed(lm) => lm.with_adapter(folder, config).map(Self::Packed),
-            Self::Tensors(lm) => Stored::with_adapter(lm, folder, config).map(Self::Tensors),
+            Self::Packed(lm) => lm.with_adapter(folder, config).map(Box::new).map(Self::Packed),
+            Self::Tensors(lm) => {
+                Stored::with_adapter(lm.as_ref(), folder, config).map(Box::new).map(Self::Tensors)
+            }
         }
     }
 }

@@ -136,11 +136,7 @@ impl Parts<'_> {
         Ok(tally)
     }
 
-    fn read(
-        &self,
-        documents: &Documents,
-        to_model: &SyncSender<anyhow::Result<Part>>,
-    ) -> anyhow::Result<()> {
+    fn read(&self, documents: &Documents, to_model: &SyncSender<anyhow::Result<Part>>) -> anyhow::Result<()> {
         let (mut ids, mut part, mut waiting, mut n_rows) =
             (ExampleIds::default(), Part::default(), Vec::new(), 0);
         let mut failed = None;

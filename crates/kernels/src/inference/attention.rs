@@ -13,6 +13,8 @@ use crate::attention::Mask;
 /// square. Factors and sums are in f32.
 #[derive(Debug)]
 pub struct Attention {
+    /// Keys of the sequence.
+    t: usize,
     /// Keys of a head in panels of [`COLS`] keys, a step for each number.
     keys: Lines<f32>,
     /// Values of a head in panels of [`COLS`] numbers, a step for each key.
@@ -41,6 +43,7 @@ pub struct Heads {
 impl Default for Attention {
     fn default() -> Self {
         Self {
+            t: 0,
             keys: Lines::default(),
             values: Lines::default(),
             queries: PackedRows::new(Precision::F32),
@@ -61,13 +64,14 @@ impl Attention {
     pub fn attend(&mut self, heads: &Heads, mask: Mask, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
         let (width, stride) = (heads.width, heads.n_kv_heads * heads.width);
         let t = k.len() / stride;
+        self.t = t;
         for kv_head in 0..heads.n_kv_heads {
             self.set_keys(&k[kv_head * width..], stride, [t, width]);
             self.set_values(&v[kv_head * width..], stride, [t, width]);
             let group = heads.n_heads / heads.n_kv_heads;
             for head in kv_head * group..(kv_head + 1) * group {
                 for first in (0..t).step_by(ROWS) {
-                    self.attend_panel(heads, mask, head, first..(first + ROWS).min(t), t, q, out);
+                    self.attend_panel(heads, mask, head, first..(first + ROWS).min(t), q, out);
                 }
             }
         }
@@ -75,7 +79,8 @@ impl Attention {
 
     fn set_keys(&mut self, k: &[f32], stride: usize, [t, width]: [usize; 2]) {
         self.keys.reserve(t.div_ceil(COLS) * width);
-        for (panel, steps) in self.keys.steps_mut().chunks_exact_mut(width).take(t.div_ceil(COLS)).enumerate() {
+        for (panel, steps) in self.keys.steps_mut().chunks_exact_mut(width).take(t.div_ceil(COLS)).enumerate()
+        {
             for (place, key) in (panel * COLS..t.min((panel + 1) * COLS)).enumerate() {
                 let row = &k[key * stride..][..width];
                 steps.iter_mut().zip(row).for_each(|(step, x)| step[place] = *x);
@@ -101,7 +106,6 @@ impl Attention {
         mask: Mask,
         head: usize,
         queries: std::ops::Range<usize>,
-        t: usize,
         q: &[f32],
         out: &mut [f32],
     ) {
@@ -116,7 +120,7 @@ impl Attention {
         self.set_scores(heads, first, n_keys);
         let inverse = self.set_weights(mask, queries.clone(), first, n_keys);
         for panel in 0..width.div_ceil(COLS) {
-            let steps = &self.values.steps()[panel * t + first..][..n_keys];
+            let steps = &self.values.steps()[panel * self.t + first..][..n_keys];
             let mut tile = [[0.0; COLS]; ROWS];
             add_product(self.weights.panel(0), Steps::F32(steps), &mut tile);
             let columns = panel * COLS..width.min((panel + 1) * COLS);

@@ -96,16 +96,14 @@ mod tests {
                 let mut product = vec![f32::NAN; m * n];
                 multiply(&rows, &matrix, |span, tile| {
                     multiply_add(&rows, &matrix, span, tile);
-                    for i in 0..span.n_rows {
+                    for (i, values) in tile.iter().enumerate().take(span.n_rows) {
                         let to = (span.row + i) * n + span.col;
-                        product[to..to + span.n_cols].copy_from_slice(&tile[i][..span.n_cols]);
+                        product[to..to + span.n_cols].copy_from_slice(&values[..span.n_cols]);
                     }
                 });
                 let kept = |x: f32| match precision {
                     Precision::F32 => f64::from(x),
-                    Precision::Bf16 => {
-                        f64::from(floats_of(pair_of(x, 0.0)).0)
-                    }
+                    Precision::Bf16 => f64::from(floats_of(pair_of(x, 0.0)).0),
                 };
                 for (at, found) in product.iter().enumerate() {
                     let (i, j) = (at / n, at % n);

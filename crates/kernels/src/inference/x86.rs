@@ -90,12 +90,7 @@ fn add_f32(rows: &[Block<f32>], weights: &[[f32; COLS]], n_rows: usize, tile: &m
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add_f32_rows<const N: usize>(
-    rows: &[Block<f32>],
-    weights: &[[f32; COLS]],
-    first: usize,
-    tile: &mut Tile,
-) {
+fn add_f32_rows<const N: usize>(rows: &[Block<f32>], weights: &[[f32; COLS]], first: usize, tile: &mut Tile) {
     let mut sums = [[_mm512_setzero_ps(); COLS / WORDS]; N];
     for (block, weights) in rows.iter().zip(weights.chunks(WORDS)) {
         let rows: &[[f32; WORDS]; N] = block.0[first..].first_chunk().expect("rows of a panel");

@@ -93,8 +93,7 @@ impl Texts {
         let tokens = self.tokens(&checkpoint.tokenizer)?;
         let start = bar.wall_s();
         let scores = score_chunks(&scorer, tokens, choice.detail, &bar)?;
-        let speed =
-            scores.n_tokens.iter().map(|&n| f64::from(n)).sum::<f64>() / (bar.wall_s() - start);
+        let speed = scores.n_tokens.iter().map(|&n| f64::from(n)).sum::<f64>() / (bar.wall_s() - start);
         let examples = &self.examples;
         let table = ScoreTable {
             scorer: ScorerId::new(id),

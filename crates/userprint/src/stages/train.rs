@@ -36,7 +36,8 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         held_in: side(Membership::HeldIn, "validation held-in")?,
         held_out: side(Membership::HeldOut, "validation held-out")?,
     };
-    let Checkpoint { lm, config, tokenizer } = Checkpoint::<CausalLm<B>>::open(&reference_folder(pipeline)?, ())?;
+    let Checkpoint { lm, config, tokenizer } =
+        Checkpoint::<CausalLm<B>>::open(&reference_folder(pipeline)?, ())?;
     let lm = match &choice.lora {
         Some(lora) => {
             lm.with_fresh_adapters(&config, lora, seed.named("adapters")).context("[target.lora]")?

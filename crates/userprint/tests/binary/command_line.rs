@@ -39,7 +39,8 @@ fn example_is_an_experiment_file() {
     let said = folder.userprint(&["example"]).assert_success();
     folder.write("experiment.toml", said.stdout);
     folder.write("corpus.jsonl", corpus());
-    let args = ["run", "experiment.toml", "--until", "prepare", "--corpus-path", "corpus.jsonl", "--name", "mine"];
+    let args =
+        ["run", "experiment.toml", "--until", "prepare", "--corpus-path", "corpus.jsonl", "--name", "mine"];
     let said = folder.userprint(&args).assert_success();
     assert!(said.stderr.contains("12 users, 360 examples"), "{}", said.stderr);
     assert!(folder.path("runs/mine-seed1/partition.parquet").exists());
@@ -47,8 +48,9 @@ fn example_is_an_experiment_file() {
 
 #[test]
 fn quiet_says_nothing() {
-    let said =
-        ExperimentFolder::new(TINY).userprint(&["run", "experiment.toml", "--until", "prepare", "--quiet"]).assert_success();
+    let said = ExperimentFolder::new(TINY)
+        .userprint(&["run", "experiment.toml", "--until", "prepare", "--quiet"])
+        .assert_success();
     assert_eq!(said.stderr, "");
 }
 

@@ -115,7 +115,9 @@ fn bf16_is_another_scorer() {
         table.scores
     });
     assert_ne!(f32, bf16);
-    for (a, b) in f32.token_log_probs.expect("kept").values().iter().zip(bf16.token_log_probs.expect("kept").values()) {
+    for (a, b) in
+        f32.token_log_probs.expect("kept").values().iter().zip(bf16.token_log_probs.expect("kept").values())
+    {
         assert!((a - b).abs() < 0.2, "{a} against {b}");
     }
 }
