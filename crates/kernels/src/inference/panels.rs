@@ -31,6 +31,21 @@ impl Steps<'_> {
 }
 
 impl Panels {
+    pub(super) fn new(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(Lines::default()),
+            Precision::Bf16 => Self::Bf16(Lines::default()),
+        }
+    }
+
+    /// Makes room for at least as many steps; what stands in them is not defined.
+    pub(super) fn reserve(&mut self, n_steps: usize) {
+        match self {
+            Self::F32(lines) => lines.reserve(n_steps),
+            Self::Bf16(lines) => lines.reserve(n_steps),
+        }
+    }
+
     /// Steps of a panel of this depth. In bf16 they are whole lines of the rows, as tiles are loaded.
     pub(super) fn n_steps(precision: Precision, depth: usize) -> usize {
         match precision {

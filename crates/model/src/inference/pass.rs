@@ -89,7 +89,7 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             mixed: Vec::new(),
-            attention: Attention::default(),
+            attention: Attention::new(precision),
             rows: rows(),
             inside: rows(),
             low: rows(),
