@@ -52,7 +52,7 @@ impl Inventory {
         self.parameters.values().sum()
     }
 
-    /// About how many bytes of memory packed weights take: matrices in this precision, what is not one in f32.
+    /// About how many bytes of memory packed weights take: norms and positions in f32, the rest in this precision.
     pub fn packed_bytes(&self, precision: Precision) -> u64 {
         let vectors = ["norms", "position embedding"].iter().filter_map(|part| self.parameters.get(part));
         let vectors: u64 = vectors.sum();
@@ -73,7 +73,7 @@ impl Inventory {
 /// Numbers in a tile of logits.
 const LOGITS: u64 = 1 << 23;
 
-/// About how many bytes each thread that scores takes for a pass: the stream, what attention and MLP work on.
+/// About how many bytes each thread that scores takes for a pass of texts that fit one: the stream, what attention and MLP work on.
 pub fn pass_bytes(config: &DecoderConfig) -> u64 {
     let (width, inside) = (config.width as u64, config.mlp_width as u64);
     let heads = ((2 * config.n_heads + 2 * config.n_kv_heads) * config.head_width) as u64;

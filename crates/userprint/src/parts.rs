@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use userprint_core::{Detail, ExampleId, Fingerprint, Fingerprinter, Tokenize, Tokens, UserId};
 use userprint_data::{Columns, CorpusRow, ExampleIds, read_rows};
 use userprint_model::{HfTokenizer, LocalScorer};
@@ -103,6 +103,7 @@ impl Parts<'_> {
     ) -> anyhow::Result<Tally> {
         let mut beside = out.as_os_str().to_owned();
         beside.push(".parts");
+        refuse_other(Path::new(&beside))?;
         let mut folder = RunFolder::open(Path::new(&beside))?;
         let hash = hash.clone().finish();
         let n_done = (0..).take_while(|part| folder.is_done(&name(*part), hash)).count();
@@ -128,7 +129,8 @@ impl Parts<'_> {
         });
         let merged = scored.and_then(|()| self.merge(&folder, hash, out, &mut tally));
         if merged.is_err() && folder.manifest.stages.is_empty() {
-            remove(Path::new(&beside))?;
+            // What went wrong before says more than what a removal would.
+            drop(remove(Path::new(&beside)));
         }
         merged?;
         drop(folder);
@@ -142,9 +144,6 @@ impl Parts<'_> {
         let mut failed = None;
         let Documents { path, columns, n_most, shard } = documents;
         read_rows(path, columns, &mut |position, row| {
-            if n_rows == *n_most {
-                return ControlFlow::Break(());
-            }
             n_rows += 1;
             let step = ids.id_of(&position, &row).map_err(anyhow::Error::new).and_then(|id| {
                 if (n_rows - 1) % shard.count == shard.index {
@@ -156,7 +155,8 @@ impl Parts<'_> {
                 Ok(())
             });
             match step {
-                Ok(()) => ControlFlow::Continue(()),
+                Ok(()) if n_rows < *n_most => ControlFlow::Continue(()),
+                Ok(()) => ControlFlow::Break(()),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
@@ -294,9 +294,21 @@ impl Parts<'_> {
             writer.append(&table)?;
         }
         tally.n_docs += tally.n_skipped;
-        let writer = writer.context("no text of the corpus has anything to score: none has two tokens")?;
+        let writer = writer
+            .context("nothing to score: no text, or none of two tokens, among those that were asked for")?;
         Ok(writer.finish()?)
     }
+}
+
+/// Parts go in the end with their folder, so it must hold nothing else.
+fn refuse_other(folder: &Path) -> anyhow::Result<()> {
+    let is_empty = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    ensure!(
+        is_empty || folder.join("manifest.json").exists() || folder.join(".lock").exists(),
+        "{}: it holds something else than parts of a score table; move it, or choose another --out",
+        folder.display()
+    );
+    Ok(())
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {

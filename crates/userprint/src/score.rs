@@ -113,6 +113,7 @@ impl ScoreArgs {
         };
         let choice = raw.check()?;
         ensure!(self.part_tokens > 0, "--part-tokens is 0, expected at least 1");
+        ensure!(self.docs != Some(0), "--docs is 0, expected at least 1");
         with_backend!(self.backend, choice.precision, B => self.run_on::<B>(&choice))
     }
 

@@ -32,7 +32,8 @@ pub(crate) fn apply(function: PointFunction, values: &mut [f32]) {
     match function {
         PointFunction::GeluTanh => values.iter_mut().for_each(|x| *x *= sigmoid_of_twice_u(*x)),
         PointFunction::Gelu => values.iter_mut().for_each(|x| *x *= normal(*x)),
-        PointFunction::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
+        // What is no number stays so.
+        PointFunction::Relu => values.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
         PointFunction::Silu => values.iter_mut().for_each(|x| *x *= 1.0 / (1.0 + exp(-*x))),
         PointFunction::SoftCap(cap) => values.iter_mut().for_each(|x| *x = cap * tanh(*x / cap)),
     }

@@ -1,4 +1,4 @@
-//! The product of two panels in instructions of x86-64: the one place of this crate with unsafe code.
+//! The product of two panels in instructions of x86-64: all unsafe code of scoring on the processor.
 #![allow(unsafe_code, reason = "instructions that only some processors have, and loads of whole registers")]
 
 use std::arch::asm;
