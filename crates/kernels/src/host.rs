@@ -10,6 +10,7 @@ use crate::KernelBackend;
 use crate::attention::Mask;
 use crate::inference::{
     PointFunction, apply, exp_less_max, exp_row_less_max, sigmoid_of_twice_u, sum_of, sum_of_products,
+    turn_pairs,
 };
 use crate::norm::Centring;
 
@@ -116,19 +117,10 @@ impl KernelBackend for Flex {
         let (mut x, shape) = values(x);
         let (cos, [n, half]) = values(cos);
         let (sin, _) = values(sin);
-        by_rows(
-            &mut x,
-            shape[1],
-            #[inline(always)]
-            |row, x| {
-                let angle = (row / heads) % n * half;
-                let (first, rest) = x.split_at_mut(half);
-                let turned = first.iter_mut().zip(rest).zip(cos[angle..].iter().zip(&sin[angle..]));
-                for ((a, b), (cos, sin)) in turned {
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-                }
-            },
-        );
+        by_rows(&mut x, shape[1], |row, x| {
+            let angles = (row / heads) % n * half..((row / heads) % n + 1) * half;
+            turn_pairs(x, &cos[angles.clone()], &sin[angles]);
+        });
         tensor(x, shape)
     }
 

@@ -165,7 +165,7 @@ impl HfTokenizer {
     /// Whether another tokenizer finds the same ids for every text: what describes them is the same.
     pub fn is_same(&self, other: &Self) -> bool {
         let described = |tokenizer: &Self| tokenizer.inner.to_string(false).ok();
-        described(self).is_some() && described(self) == described(other)
+        described(self).is_some_and(|text| Some(text) == described(other))
     }
 
     /// The token of an id, as `tokenizer.json` spells it.

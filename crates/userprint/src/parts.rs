@@ -3,7 +3,6 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
@@ -207,18 +206,17 @@ impl Parts<'_> {
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         let bar = Bar::counter("score", self.length(documents));
-        let n_docs = AtomicU64::new(0);
-        let done = |n: usize| bar.set(n_docs.fetch_add(n as u64, Ordering::Relaxed) + n as u64);
-        let mut start = None;
+        let (mut n_before, mut start) = (0, None);
         for (index, part) in from_corpus.into_iter().enumerate() {
             let part = part?;
             tally.n_skipped += part.n_skipped;
-            done(part.n_skipped as usize);
+            let first = n_before + 1;
+            n_before += part.user_id.len() as u64 + part.n_skipped;
+            bar.advance(part.n_skipped as usize);
             if index < n_done {
-                done(part.user_id.len());
+                bar.advance(part.user_id.len());
                 continue;
             }
-            let first = n_docs.load(Ordering::Relaxed) + 1;
             if part.user_id.is_empty() {
                 continue;
             }
@@ -228,7 +226,7 @@ impl Parts<'_> {
                 }
                 start = Some(Instant::now());
             }
-            let scores = self.scorer.score_tokens(&part.tokens, self.detail, &done);
+            let scores = self.scorer.score_tokens(&part.tokens, self.detail, &|n| bar.advance(n));
             let scores = scores.with_context(|| format!("documents from the {first}-th on"))?;
             tally.n_now += scores.n_tokens.iter().map(|&n| u64::from(n)).sum::<u64>();
             tally.seconds = start.map_or(0.0, |start| start.elapsed().as_secs_f64());

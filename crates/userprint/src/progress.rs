@@ -50,6 +50,11 @@ impl Bar {
         self.span.pb_set_position(position);
     }
 
+    /// More work done, by any thread.
+    pub(crate) fn advance(&self, n: usize) {
+        self.span.pb_inc(n as u64);
+    }
+
     /// What stands before the bar.
     pub(crate) fn say(&self, message: &str) {
         self.span.pb_set_message(message);

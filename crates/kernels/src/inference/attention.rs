@@ -13,8 +13,6 @@ use crate::attention::Mask;
 /// square. The factors of both products are kept in the precision of the model, the softmax is in f32.
 #[derive(Debug)]
 pub struct Attention {
-    /// Keys of the sequence.
-    t: usize,
     /// Keys of a head in panels of [`COLS`] keys, a step for each number or pair of numbers.
     keys: Panels,
     /// Values of a head in panels of [`COLS`] numbers, a step for each key or pair of keys.
@@ -44,7 +42,6 @@ impl Attention {
     /// Attention whose products have factors of this precision.
     pub fn new(precision: Precision) -> Self {
         Self {
-            t: 0,
             keys: Panels::new(precision),
             values: Panels::new(precision),
             queries: PackedRows::new(precision),
@@ -63,7 +60,6 @@ impl Attention {
     pub fn attend(&mut self, heads: &Heads, mask: Mask, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
         let (width, stride) = (heads.width, heads.n_kv_heads * heads.width);
         let t = k.len() / stride;
-        self.t = t;
         for kv_head in 0..heads.n_kv_heads {
             self.set_keys(&k[kv_head * width..], stride, [t, width]);
             self.set_values(&v[kv_head * width..], stride, [t, width]);
@@ -154,7 +150,7 @@ impl Attention {
         self.set_scores(heads, first, n_keys);
         let inverse = self.set_weights(mask, queries.clone(), first, n_keys);
         let precision = self.values.precision();
-        let n_steps = Panels::n_steps(precision, self.t);
+        let n_steps = Panels::n_steps(precision, out.len() / stride);
         for panel in 0..width.div_ceil(COLS) {
             let start = panel * n_steps + first / precision.per_word();
             let steps = self.values.steps(start..start + Panels::n_steps(precision, n_keys));

@@ -46,11 +46,6 @@ impl PackedMatrix {
         self.panels.precision()
     }
 
-    /// Memory that it takes.
-    pub fn n_bytes(&self) -> usize {
-        self.panels.n_bytes()
-    }
-
     /// The weights of one output, as they are kept: a token's embedding, where the head is the embedding.
     ///
     /// # Panics

@@ -67,13 +67,6 @@ impl Panels {
             Self::Bf16(lines) => Steps::Bf16(&lines.steps()[range]),
         }
     }
-
-    pub(super) fn n_bytes(&self) -> usize {
-        match self {
-            Self::F32(lines) => size_of_val(lines.steps()),
-            Self::Bf16(lines) => size_of_val(lines.steps()),
-        }
-    }
 }
 
 /// Steps that begin with a cache line, so that no load of a register touches two.

@@ -94,6 +94,13 @@ impl PackedRows {
     /// # Panics
     /// If it reaches outside.
     pub fn set_tile(&mut self, span: Span, tile: &Tile) {
+        let (rows, depth) = (span.row + span.n_rows, span.col + span.n_cols);
+        assert!(
+            rows <= self.n_rows && depth <= self.depth,
+            "{span:?} of {} rows of {}",
+            self.n_rows,
+            self.depth
+        );
         let first = span.row / ROWS * self.n_blocks() + span.col / self.per_block();
         let rows = tile[..span.n_rows].iter().map(|values| &values[..span.n_cols]);
         set_rows(&mut self.blocks, first, 0, rows);

@@ -44,7 +44,7 @@ impl Kernel {
     /// Adds the product of two panels to a tile.
     ///
     /// # Panics
-    /// If the processor lacks the instructions, the precisions differ or the panels have different depths.
+    /// If the processor lacks the instructions or the precisions differ; for AMX also if the depths do.
     pub(super) fn add_product(self, rows: RowPanel<'_>, weights: Steps<'_>, tile: &mut Tile) {
         let n_rows = rows.n_rows;
         match (self, rows.blocks, weights) {

@@ -1,11 +1,12 @@
 //! Score: log-likelihoods of all attack examples under both models.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use userprint_core::{ExampleId, ExampleSource, Fingerprint, Membership, Role, TextScores, Tokenize, Tokens};
-use userprint_core::{UserId, UserIdx};
+use userprint_core::{
+    Detail, ExampleId, ExampleSource, Fingerprint, Membership, Role, TextScores, Tokenize, Tokens, UserId,
+    UserIdx,
+};
 use userprint_data::Selection;
 use userprint_model::backend::KernelBackend;
 use userprint_model::{HfTokenizer, LocalScorer};
@@ -124,15 +125,13 @@ impl Texts {
 fn score_chunks(
     scorer: &LocalScorer,
     chunks: &[Tokens],
-    detail: userprint_core::Detail,
+    detail: Detail,
     bar: &Bar,
 ) -> anyhow::Result<TextScores> {
-    let (mut scores, n_done) = (TextScores::default(), AtomicU64::new(0));
+    let mut scores = TextScores::default();
     for tokens in chunks {
         let (first, n) = (scores.len() + 1, tokens.ids.n_rows());
-        let part = scorer.score_tokens(tokens, detail, &|n| {
-            bar.set(n_done.fetch_add(n as u64, Ordering::Relaxed) + n as u64);
-        });
+        let part = scorer.score_tokens(tokens, detail, &|n| bar.advance(n));
         let place = || format!("texts {first} to {} in the order of users", first - 1 + n);
         scores.append(part.with_context(place)?);
     }
