@@ -37,6 +37,8 @@ pub(crate) struct RawCorpus {
     pub(crate) user_id: Option<String>,
     pub(crate) text: Option<String>,
     pub(crate) example_id: Option<String>,
+    pub(crate) timestamp: Option<String>,
+    pub(crate) source: Option<String>,
     pub(crate) synthetic: Option<PopulationConfig>,
 }
 
@@ -264,6 +266,8 @@ impl RawCorpus {
                     user_id: column("user_id", &self.user_id)?,
                     text: column("text", &self.text)?,
                     example_id: self.example_id.clone(),
+                    timestamp: self.timestamp.clone(),
+                    source: self.source.clone(),
                 };
                 Ok(CorpusChoice::File { path: path.clone(), columns })
             }
