@@ -59,7 +59,57 @@ impl StatsArgs {
     /// The numbers, as lines to read or as JSON.
     pub(crate) fn run(&self) -> anyhow::Result<String> {
         let table = store::read_statistic(&self.table, &self.column)?;
-        let found = self.judge(table).with_context(|| format!("{}, column `{}`", self.table.display(), self.column))?;
-        Ok(if self.json { serde_json::to_string(&found)? } else { found.in_words(self.bootstrap) })
+        let found = self
+            .judge(&table)
+            .with_context(|| format!("{}, column `{}`", self.table.display(), self.column))?;
+        Ok(if self.json { serde_json::to_string(&found)? } else { found.in_words(self) })
+    }
+
+    /// Timed from the values on, as the peer is.
+    fn judge(&self, table: &LabelledStatistic) -> anyhow::Result<Found> {
+        let start = Instant::now();
+        let side = |wanted: bool| -> Vec<f64> {
+            let rows = table.statistic.iter().zip(&table.held_in);
+            rows.filter(|(_, held_in)| **held_in == wanted).map(|(value, _)| *value).collect()
+        };
+        let (held_in, held_out) = (side(true), side(false));
+        let roc = Roc::new(&held_in, &held_out)?;
+        let tpr_at_fpr = FPRS.iter().map(|&fpr| match roc.tpr_at_fpr(fpr) {
+            Ok(tpr) => Ok((fpr.to_string(), Some(tpr))),
+            Err(StatsError::FprBelowResolution { .. }) => Ok((fpr.to_string(), None)),
+            Err(error) => Err(error),
+        });
+        let interval = roc.auroc_interval(0.05)?;
+        Ok(Found {
+            users: table.statistic.len(),
+            held_in: held_in.len(),
+            held_out: held_out.len(),
+            auroc: roc.auroc(),
+            auroc_interval: [interval.lower, interval.upper],
+            hull_auroc: roc.hull_auroc(),
+            tpr_at_fpr: tpr_at_fpr.collect::<Result<_, _>>()?,
+            bootstrap_std: bootstrap_auroc(&held_in, &held_out, self.bootstrap, Seed(self.seed).0)?.std_dev,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+impl Found {
+    fn in_words(&self, args: &StatsArgs) -> String {
+        let n = |n: usize| grouped(n as u64);
+        let mut lines = vec![
+            format!("{} held-in and {} held-out users", n(self.held_in), n(self.held_out)),
+            format!(
+                "AUROC       {:.4}   95 % interval {:.4} to {:.4}",
+                self.auroc, self.auroc_interval[0], self.auroc_interval[1]
+            ),
+            format!("            bootstrap over users: standard deviation {:.4}, {} resamples", self.bootstrap_std, n(args.bootstrap as usize)),
+            format!("hull        {:.4}   not to be compared with a plain AUROC", self.hull_auroc),
+        ];
+        for (fpr, tpr) in &self.tpr_at_fpr {
+            let tpr = tpr.map_or_else(|| format!("needs 1/{fpr} held-out users"), |tpr| format!("{tpr:.4}"));
+            lines.push(format!("TPR at FPR {fpr:<6} {tpr}"));
+        }
+        lines.join("\n")
     }
 }
