@@ -5,6 +5,8 @@ use std::fmt;
 use userprint_core::Detail;
 use userprint_stats::StatsError;
 
+use crate::Aggregate;
+
 /// Whose scores are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Model {
@@ -12,14 +14,26 @@ pub enum Model {
     Target,
     /// The model that calibrates.
     Reference,
+    /// A further model that was trained on none of the users.
+    MoreReference {
+        /// Its position among them.
+        index: usize,
+    },
+    /// The model under attack, on documents of users on neither side.
+    PopulationTarget,
+    /// The model that calibrates, on documents of users on neither side.
+    PopulationReference,
 }
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Target => "target",
-            Self::Reference => "reference",
-        })
+        match self {
+            Self::Target => f.write_str("target"),
+            Self::Reference => f.write_str("reference"),
+            Self::MoreReference { index } => write!(f, "further reference {index}"),
+            Self::PopulationTarget => f.write_str("population's target"),
+            Self::PopulationReference => f.write_str("population's reference"),
+        }
     }
 }
 
@@ -63,11 +77,112 @@ pub enum AttackError {
         /// The row.
         row: usize,
     },
+    /// A model gave every text the log-likelihood 0: it scored nothing.
+    #[error("every {model} log-likelihood is 0: the model gave no score and no error")]
+    NothingScored {
+        /// Whose scores.
+        model: Model,
+    },
+    /// A row has not one value a token.
+    #[error(
+        "row {row} has {found} values in `{column}` of the {model}, expected one for each of {expected} tokens"
+    )]
+    UnequalTokens {
+        /// Whose scores.
+        model: Model,
+        /// Name of the column.
+        column: &'static str,
+        /// The row.
+        row: usize,
+        /// Values in the row.
+        found: usize,
+        /// Tokens of the row.
+        expected: usize,
+    },
+    /// A token's value is NaN, infinite or on the wrong side of 0.
+    #[error(
+        "`{column}` of the {model} is {value} at token {token} of row {row}, expected a finite number of {expected}"
+    )]
+    BadTokenValue {
+        /// Whose scores.
+        model: Model,
+        /// Name of the column.
+        column: &'static str,
+        /// The row.
+        row: usize,
+        /// Position in the row.
+        token: usize,
+        /// What was found.
+        value: f32,
+        /// The range.
+        expected: &'static str,
+    },
+    /// The log-probabilities of a row's tokens do not add up to its log-likelihood: rows have shifted.
+    #[error(
+        "the tokens of row {row} add up to {sum} nats under the {model}, its log-likelihood is {log_likelihood}"
+    )]
+    TokensDoNotSum {
+        /// Whose scores.
+        model: Model,
+        /// The row.
+        row: usize,
+        /// Sum over the tokens, nats.
+        sum: f64,
+        /// The row's total, nats.
+        log_likelihood: f64,
+    },
+    /// A text has no bytes after zlib, which leaves some of any text.
+    #[error("row {row} has 0 bytes after zlib, expected at least 1")]
+    NoBytes {
+        /// The row.
+        row: usize,
+    },
+    /// A further reference has no name of its own.
+    #[error("reference {index} is named `{name}`, expected a name that no other has")]
+    ReferenceName {
+        /// Position of the reference.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
+    /// A percentage is none.
+    #[error("expected a percentage from 1 to 100, found {found}")]
+    PercentOutOfRange {
+        /// What was found.
+        found: u8,
+    },
+    /// A statistic needs the texts' lengths after zlib, which nobody measured.
+    #[error("`{statistic}` needs the length of each text after zlib")]
+    NoZlibBytes {
+        /// Name of the statistic.
+        statistic: String,
+    },
+    /// A statistic needs several references.
+    #[error("`{statistic}` needs a reference beside the main one")]
+    OneReference {
+        /// Name of the statistic.
+        statistic: String,
+    },
+    /// A statistic compares token by token, and the models cut a text into different tokens.
+    #[error(
+        "`{statistic}` compares token by token: row {row} has {target} tokens under the target and {reference} \
+         under the reference"
+    )]
+    TokenisedApart {
+        /// Name of the statistic.
+        statistic: String,
+        /// The row.
+        row: usize,
+        /// Tokens under the target.
+        target: u32,
+        /// Tokens under the reference.
+        reference: u32,
+    },
     /// A statistic needs finer scores than there are.
     #[error("`{statistic}` needs {needed:?} detail, the scores of the {model} have {found:?}")]
     TooCoarse {
         /// Name of the statistic.
-        statistic: &'static str,
+        statistic: String,
         /// Whose scores.
         model: Model,
         /// What the statistic needs.
@@ -79,7 +194,7 @@ pub enum AttackError {
     #[error("`{statistic}` has no finite value for row {row}")]
     Undefined {
         /// Name of the statistic.
-        statistic: &'static str,
+        statistic: String,
         /// The row.
         row: usize,
     },
@@ -87,9 +202,9 @@ pub enum AttackError {
     #[error("the {aggregate} of `{statistic}` over the examples of user {user_idx} is not finite")]
     UndefinedForUser {
         /// Name of the statistic.
-        statistic: &'static str,
-        /// Name of the aggregate.
-        aggregate: &'static str,
+        statistic: String,
+        /// The aggregate.
+        aggregate: Aggregate,
         /// The user.
         user_idx: u32,
     },

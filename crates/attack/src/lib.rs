@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`aggregate`], [`users`],
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`aggregate`], [`users`],
 //! [`result`], [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
 pub mod error;
 pub mod examples;
+pub mod percent;
 pub mod result;
+mod scores;
 pub mod statistic;
 pub mod statistics;
 pub mod users;
@@ -14,9 +16,14 @@ pub mod validity;
 
 pub use aggregate::Aggregate;
 pub use error::{AttackError, Model};
-pub use examples::ScoredExamples;
+pub use examples::{NamedScores, ScoredExamples};
+pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
 pub use statistic::{Evidence, Needs, Statistic};
-pub use statistics::{LikelihoodRatio, LogLikelihood, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood};
-pub use users::{UserStatistics, user_statistics};
+pub use statistics::{
+    CalibratedMinKPlusPlus, ErrorZoneRatio, HardTokens, LikelihoodRatio, LogLikelihood,
+    MeanReferenceLikelihoodRatio, MinK, MinKPlusPlus, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood,
+    WindowShare, ZlibRatio,
+};
+pub use users::{UserStatistics, aggregate_by_user, example_statistics, user_statistics};
 pub use validity::Validity;
