@@ -221,9 +221,11 @@ impl RawExperiment {
                 );
             }
         }
-        let statistic =
-            one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
-        let aggregates: Vec<&str> = Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect();
+        let statistic_names = statistic_names();
+        let names: Vec<&str> = statistic_names.iter().map(String::as_str).collect();
+        let statistic = one_of("attack.statistic", &self.attack.statistic, &names, statistics::by_name)?;
+        let aggregates: Vec<String> = Aggregate::ALL.iter().map(Aggregate::to_string).collect();
+        let aggregates: Vec<&str> = aggregates.iter().map(String::as_str).collect();
         let aggregate =
             one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
         if self.attack.bootstrap_resamples < 2 {
@@ -409,7 +411,7 @@ impl RawScore {
 }
 
 /// Every example statistic's name.
-pub(crate) fn statistic_names() -> Vec<&'static str> {
+pub(crate) fn statistic_names() -> Vec<String> {
     statistics::all().iter().map(|statistic| statistic.name()).collect()
 }
 

@@ -53,8 +53,8 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
 
 /// One attack: a statistic and an aggregate with what came of them.
 struct Attack {
-    statistic: &'static str,
-    aggregate: &'static str,
+    statistic: String,
+    aggregate: String,
     users: userprint_attack::UserStatistics,
     result: AttackResult,
 }
@@ -68,14 +68,16 @@ fn attack(
     let users = user_statistics(scored, statistic, aggregate)?;
     let result =
         evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
-    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.name(), users, result })
+    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.to_string(), users, result })
 }
 
 fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
     let all = statistics::all();
     let pairs =
         all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
-    pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate)).collect()
+    let attacks =
+        pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate));
+    Ok(attacks.filter_map(Result::ok).collect())
 }
 
 /// The two score tables as one, users numbered in sorted order.
@@ -160,8 +162,8 @@ fn results(
         name: experiment.raw.name.clone(),
         seed: experiment.raw.seed,
         void: validity.void_reasons(),
-        statistic: headline.statistic.to_owned(),
-        aggregate: headline.aggregate.to_owned(),
+        statistic: headline.statistic.clone(),
+        aggregate: headline.aggregate.clone(),
         auroc: found.auroc,
         auroc_interval: [found.auroc_interval.lower, found.auroc_interval.upper],
         auroc_bootstrap: BootstrapSummary {
@@ -191,8 +193,8 @@ fn by_rate(result: &AttackResult) -> BTreeMap<String, Option<f64>> {
 
 fn row(attack: &Attack) -> AttackRow {
     AttackRow {
-        statistic: attack.statistic.to_owned(),
-        aggregate: attack.aggregate.to_owned(),
+        statistic: attack.statistic.clone(),
+        aggregate: attack.aggregate.clone(),
         auroc: attack.result.auroc,
         auroc_interval: [attack.result.auroc_interval.lower, attack.result.auroc_interval.upper],
         tpr_at_fpr: by_rate(&attack.result),
