@@ -217,12 +217,22 @@ pub enum AttackError {
         expected: usize,
     },
     /// Fewer permutations than the test needs to be able to reject.
-    #[error("{found} permutations cannot show a p-value below .001, expected at least {needed}")]
+    #[error("{found} permutations are too few for a check of validity, expected at least {needed}")]
     TooFewPermutations {
         /// What was asked.
         found: u32,
         /// The least that is enough.
         needed: u32,
+    },
+    /// An entry of a column is NaN or infinite.
+    #[error("row {row} of column `{column}` is {value}, expected a finite number")]
+    NotFinite {
+        /// Name of the column.
+        column: &'static str,
+        /// The row.
+        row: usize,
+        /// What was found.
+        value: f64,
     },
     /// The users' statistics have no ROC curve.
     #[error("the statistics of the users cannot be judged")]

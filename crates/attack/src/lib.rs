@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`aggregate`], [`users`],
-//! [`result`], [`validity`], [`error`].
+//! [`result`], [`example_statistics`], [`per_user`], [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
 pub mod error;
+pub mod example_statistics;
 pub mod examples;
+pub mod per_user;
 pub mod percent;
 pub mod result;
 mod scores;
@@ -16,7 +18,9 @@ pub mod validity;
 
 pub use aggregate::Aggregate;
 pub use error::{AttackError, Model};
+pub use example_statistics::ExampleStatistics;
 pub use examples::{NamedScores, ScoredExamples};
+pub use per_user::{PerUser, per_user};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
 pub use statistic::{Evidence, Needs, Statistic};
