@@ -95,11 +95,12 @@ impl ExampleStatistics {
     pub(crate) fn aggregated(&self, aggregate: Aggregate) -> Result<UserStatistics, AttackError> {
         let mut users = UserStatistics::default();
         for of in self.by_user()? {
-            let value = aggregate.apply(&of.statistic, &of.n_tokens).ok_or(AttackError::UndefinedForUser {
-                statistic: "statistic".to_owned(),
-                aggregate,
-                user_idx: of.user.0,
-            })?;
+            let value =
+                aggregate.apply(&of.statistic, &of.n_tokens).ok_or(AttackError::UndefinedForUser {
+                    statistic: "statistic".to_owned(),
+                    aggregate,
+                    user_idx: of.user.0,
+                })?;
             users.user.push(of.user);
             users.held_in.push(of.held_in);
             users.statistic.push(value);

@@ -110,6 +110,12 @@ pub(crate) struct RawAttack {
     pub(crate) aggregate: String,
     pub(crate) bootstrap_resamples: u32,
     pub(crate) blind_permutations: u32,
+    #[serde(default = "five_percent")]
+    pub(crate) false_discovery_rate: f64,
+}
+
+fn five_percent() -> f64 {
+    0.05
 }
 
 /// A checked experiment.
@@ -234,6 +240,10 @@ impl RawExperiment {
         }
         if self.attack.blind_permutations < 1000 {
             bail!("attack.blind_permutations is {}, expected at least 1000", self.attack.blind_permutations);
+        }
+        let rate = self.attack.false_discovery_rate;
+        if !(rate > 0.0 && rate < 1.0) {
+            bail!("attack.false_discovery_rate is {rate}, expected a share above 0 and below 1");
         }
         let (reference, target) = (self.reference.check()?, self.target.check()?);
         if self.split.public == 0.0 && matches!(reference, ReferenceChoice::Pretrain(_)) {

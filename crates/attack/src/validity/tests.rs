@@ -277,7 +277,8 @@ fn a_number_that_rests_on_copies_voids() {
     let is_copy: Vec<bool> = (0..1600).map(|row| row % 40 == 0 && held_in[row]).collect();
     let statistic =
         (0..1600).map(|row: u32| f64::from(row / 80) + if is_copy[row as usize] { 999.0 } else { 0.0 });
-    let rows = ExampleStatistics { statistic: statistic.collect(), n_tokens: vec![1; user.len()], user, held_in };
+    let rows =
+        ExampleStatistics { statistic: statistic.collect(), n_tokens: vec![1; user.len()], user, held_in };
     let check = leakage(&rows, Aggregate::Mean, &is_copy).unwrap();
     assert_eq!((check.auroc, check.auroc_without), (1.0, Some(0.5)));
     assert_eq!((check.held_in_share(), check.n_users_left_out), (0.025, 0));
