@@ -1,9 +1,10 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`aggregate`], [`users`],
-//! [`result`], [`validity`], [`error`].
+//! [`result`], [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
+pub mod audit;
 pub mod error;
 pub mod examples;
 pub mod result;
@@ -13,6 +14,7 @@ pub mod users;
 pub mod validity;
 
 pub use aggregate::Aggregate;
+pub use audit::{AuditPlan, UserAudit, audit_users};
 pub use error::{AttackError, Model};
 pub use examples::ScoredExamples;
 pub use result::{AttackResult, FPRS, evaluate};
