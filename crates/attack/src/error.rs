@@ -59,6 +59,22 @@ pub enum AttackError {
         /// The user.
         user_idx: u32,
     },
+    /// A user has more than one row.
+    #[error("row {row} repeats user {user_idx}")]
+    UserRepeated {
+        /// The row that repeats.
+        row: usize,
+        /// The user.
+        user_idx: u32,
+    },
+    /// A user was not trained on as its coin says.
+    #[error("row {row} has user {user_idx} on the other side than its coin")]
+    CoinContradicted {
+        /// The row.
+        row: usize,
+        /// The user.
+        user_idx: u32,
+    },
     /// A log-likelihood is positive, NaN or infinite.
     #[error("the {model} log-likelihood of row {row} is {value}, expected a finite number of at most 0")]
     BadLogLikelihood {

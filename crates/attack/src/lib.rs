@@ -4,6 +4,7 @@
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
+pub mod audit;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
@@ -17,6 +18,7 @@ pub mod users;
 pub mod validity;
 
 pub use aggregate::Aggregate;
+pub use audit::{AuditPlan, UserAudit, audit_users};
 pub use error::{AttackError, Model};
 pub use example_statistics::ExampleStatistics;
 pub use examples::{NamedScores, ScoredExamples};

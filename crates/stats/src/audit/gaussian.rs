@@ -62,7 +62,7 @@ impl OneRunAudit {
     /// [`StatsError::SignificanceOutOfRange`] outside `(0, 1)`.
     ///
     /// # Reference
-    /// Mahloujifar, Melis & Chaudhuri, arXiv:2410.22235, Algorithm 3.
+    /// Mahloujifar, Melis & Chaudhuri, arXiv:2410.22235, the algorithm `audit_rh_with_cap`.
     /// ```
     /// let bound = userprint_stats::audit::OneRunAudit::new(1000, 100, 90)?.mu_lower_bound(0.05)?;
     /// assert!(bound.mu > 0.6 && bound.mu < 0.61);

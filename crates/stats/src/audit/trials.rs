@@ -178,7 +178,7 @@ impl TrialCounts {
     /// [`StatsError::DeltaOutOfRange`] outside `[0, 1)`, [`StatsError::SignificanceOutOfRange`] outside `(0, 1)`.
     ///
     /// # Reference
-    /// Jagielski, Ullman & Oprea, arXiv:2006.07709, Sec. 4; both directions: Nasr et al., arXiv:2101.04535, Sec. IV.
+    /// Jagielski, Ullman & Oprea, arXiv:2006.07709; both directions: Nasr et al., arXiv:2101.04535.
     /// ```
     /// let counts = userprint_stats::audit::TrialCounts::one_per_training([68, 68], [0, 68])?;
     /// let bound = counts.epsilon_lower_bound(0.0, 0.05)?;
