@@ -129,4 +129,118 @@ pub enum StatsError {
         /// What was found.
         value: f64,
     },
+    /// There is no trial.
+    #[error("there are no trials")]
+    NoTrials,
+    /// More successes than trials.
+    #[error("{successes} successes in {trials} trials")]
+    TooManySuccesses {
+        /// How many succeeded.
+        successes: u64,
+        /// Of how many.
+        trials: u64,
+    },
+    /// More trials than can be summed over.
+    #[error("expected at most {most} trials, found {trials}")]
+    TooManyTrials {
+        /// What was found.
+        trials: u64,
+        /// The most that is answered.
+        most: u64,
+    },
+    /// A p-value is no probability.
+    #[error("p-value {index} is {value}, expected a number between 0 and 1")]
+    PValueOutOfRange {
+        /// Position among the p-values.
+        index: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// A rate is no probability strictly between 0 and 1.
+    #[error("expected a {name} above 0 and below 1, found {value}")]
+    RateOutOfRange {
+        /// Which rate.
+        name: &'static str,
+        /// What was found.
+        value: f64,
+    },
+    /// Two error rates that a coin has.
+    #[error(
+        "a false positive rate of {false_positive_rate} and a false negative rate of {false_negative_rate} do not sum to less than 1"
+    )]
+    RatesTooHigh {
+        /// The one.
+        false_positive_rate: f64,
+        /// The other.
+        false_negative_rate: f64,
+    },
+    /// A column has no row.
+    #[error("column `{name}` is empty")]
+    EmptyColumn {
+        /// The argument.
+        name: &'static str,
+    },
+    /// A column has another number of rows than the first.
+    #[error("column `{name}` has {found} rows, expected {expected}")]
+    ColumnLength {
+        /// The argument.
+        name: &'static str,
+        /// What was found.
+        found: usize,
+        /// Rows of the first column.
+        expected: usize,
+    },
+    /// A value of a column is NaN or infinite.
+    #[error("row {row} of `{name}` is {value}, expected a finite number")]
+    NotFiniteInColumn {
+        /// The argument.
+        name: &'static str,
+        /// Position in the column.
+        row: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// A column does not vary, so that nothing goes with it.
+    #[error("column `{name}` is {value} in every row")]
+    ConstantColumn {
+        /// The argument.
+        name: &'static str,
+        /// Its only value.
+        value: f64,
+    },
+    /// Fewer rows than the answer needs.
+    #[error("expected at least {needed} rows, found {found}")]
+    TooFewRows {
+        /// What was found.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// Fewer values on one side than the answer needs.
+    #[error("expected at least {needed} {side} values, found {found}")]
+    TooFewValues {
+        /// The sample.
+        side: Side,
+        /// What was found.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// Neither sample varies.
+    #[error("no value differs from its side's mean")]
+    NoVariance,
+    /// Finite values whose squares are not.
+    #[error("values are too large for their squares to be represented")]
+    Overflow,
+    /// A log-likelihood ratio is NaN.
+    #[error("the increment is NaN, expected a log-likelihood ratio")]
+    IncrementIsNan,
+    /// Increments that lead away from the right decision.
+    #[error("{side} users whose increments have mean {value} are not decided rightly")]
+    WrongDrift {
+        /// Whose increments.
+        side: Side,
+        /// Their mean.
+        value: f64,
+    },
 }

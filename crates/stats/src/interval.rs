@@ -55,7 +55,7 @@ fn hanley_mcneil_variance(theta: f64, n_held_in: f64, n_held_out: f64) -> f64 {
 }
 
 /// Bisects between a value that is inside and an end that is outside, or on the edge.
-fn last_inside(start: f64, end: f64, outside: impl Fn(f64) -> bool) -> f64 {
+pub(crate) fn last_inside(start: f64, end: f64, outside: impl Fn(f64) -> bool) -> f64 {
     if !outside(end) {
         return end;
     }

@@ -1,17 +1,33 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`roc`], [`interval`], [`bootstrap`], [`pooled`], [`permutation`], [`error`].
+//! Read the modules in this order: [`roc`], [`interval`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
+//! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`error`].
 
+pub mod binomial;
 pub mod bootstrap;
+mod column;
+pub mod conformal;
+pub mod correlation;
 pub mod error;
 pub mod interval;
 mod levels;
+pub mod multiple;
 pub mod permutation;
 pub mod pooled;
+pub mod rank_test;
 pub mod roc;
+pub mod sequential;
+pub mod t_test;
 
+pub use binomial::{binomial_lower_bound, binomial_upper_bound, clopper_pearson};
 pub use bootstrap::{Bootstrap, bootstrap_auroc};
+pub use conformal::conformal_p_values;
+pub use correlation::{Correlation, spearman};
 pub use error::{Side, StatsError};
 pub use interval::Interval;
+pub use multiple::{benjamini_hochberg, benjamini_hochberg_adjusted, holm, holm_adjusted};
 pub use permutation::permutation_p_value;
 pub use pooled::{Stratum, pooled_auroc, pooled_interval};
+pub use rank_test::{Alternative, RankTest, mann_whitney};
 pub use roc::{Roc, RocPoint};
+pub use sequential::{Decision, Sprt};
+pub use t_test::{TTest, welch};

@@ -41,14 +41,7 @@ impl Roc {
     /// assert_eq!(error.to_string(), "held-out value 1 is NaN, expected a finite number");
     /// ```
     pub fn new(held_in: &[f64], held_out: &[f64]) -> Result<Self, StatsError> {
-        let (levels, mut counts) = levels_by_side(held_in, held_out)?;
-        for (row, &level) in levels.of_row.iter().enumerate() {
-            if row < held_in.len() {
-                counts[level].held_in += 1;
-            } else {
-                counts[level].held_out += 1;
-            }
-        }
+        let (levels, counts) = counts_by_level(held_in, held_out)?;
         let pairs = Pairs::count(&counts);
         let mut total = Count::default();
         let at_least = counts.iter().rev().map(|count| {
@@ -179,8 +172,8 @@ impl Roc {
     }
 }
 
-/// The levels of both samples, held-in rows first, and empty counts for them.
-pub(crate) fn levels_by_side(held_in: &[f64], held_out: &[f64]) -> Result<(Levels, Vec<Count>), StatsError> {
+/// Refuses an empty side and values that are not finite.
+pub(crate) fn check_sides(held_in: &[f64], held_out: &[f64]) -> Result<(), StatsError> {
     for (side, values) in [(Side::HeldIn, held_in), (Side::HeldOut, held_out)] {
         if values.is_empty() {
             return Err(StatsError::EmptySide { side });
@@ -189,8 +182,27 @@ pub(crate) fn levels_by_side(held_in: &[f64], held_out: &[f64]) -> Result<(Level
             return Err(StatsError::NotFinite { side, index, value: values[index] });
         }
     }
+    Ok(())
+}
+
+/// The levels of both samples, held-in rows first, and empty counts for them.
+pub(crate) fn levels_by_side(held_in: &[f64], held_out: &[f64]) -> Result<(Levels, Vec<Count>), StatsError> {
+    check_sides(held_in, held_out)?;
     let levels = Levels::new(&[held_in, held_out].concat());
     let counts = levels.no_counts();
+    Ok((levels, counts))
+}
+
+/// The levels of both samples and how many values each side has there, ascending.
+pub(crate) fn counts_by_level(held_in: &[f64], held_out: &[f64]) -> Result<(Levels, Vec<Count>), StatsError> {
+    let (levels, mut counts) = levels_by_side(held_in, held_out)?;
+    for (row, &level) in levels.of_row.iter().enumerate() {
+        if row < held_in.len() {
+            counts[level].held_in += 1;
+        } else {
+            counts[level].held_out += 1;
+        }
+    }
     Ok((levels, counts))
 }
 
