@@ -224,6 +224,16 @@ pub enum AttackError {
         /// The least that is enough.
         needed: u32,
     },
+    /// An entry of a column is NaN or infinite.
+    #[error("row {row} of column `{column}` is {value}, expected a finite number")]
+    NotFinite {
+        /// Name of the column.
+        column: &'static str,
+        /// The row.
+        row: usize,
+        /// What was found.
+        value: f64,
+    },
     /// The users' statistics have no ROC curve.
     #[error("the statistics of the users cannot be judged")]
     Stats(#[from] StatsError),

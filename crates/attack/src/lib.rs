@@ -1,10 +1,11 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`aggregate`], [`users`],
-//! [`result`], [`validity`], [`error`].
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
+//! [`aggregate`], [`users`], [`result`], [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
 pub mod error;
+pub mod example_statistics;
 pub mod examples;
 pub mod percent;
 pub mod result;
@@ -16,6 +17,7 @@ pub mod validity;
 
 pub use aggregate::Aggregate;
 pub use error::{AttackError, Model};
+pub use example_statistics::{ExampleStatistics, example_statistics};
 pub use examples::{NamedScores, ScoredExamples};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
@@ -25,5 +27,5 @@ pub use statistics::{
     MeanReferenceLikelihoodRatio, MinK, MinKPlusPlus, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood,
     WindowShare, ZlibRatio,
 };
-pub use users::{UserStatistics, aggregate_by_user, example_statistics, user_statistics};
+pub use users::{UserStatistics, user_statistics};
 pub use validity::Validity;

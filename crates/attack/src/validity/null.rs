@@ -2,8 +2,8 @@
 
 use userprint_stats::Interval;
 
+use crate::example_statistics::statistics_with_target;
 use crate::result::roc;
-use crate::users::statistics_with_target;
 use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood};
 
 /// Whether the reference alone tells held-in from held-out users.
@@ -39,7 +39,8 @@ pub struct NullCheck {
 /// ```
 pub fn null(examples: &ScoredExamples) -> Result<NullCheck, AttackError> {
     let reference = examples.reference();
-    let users = statistics_with_target(examples, reference, &TokenMeanLogLikelihood, Aggregate::Mean)?;
+    let rows = statistics_with_target(examples, reference, &TokenMeanLogLikelihood)?;
+    let users = rows.aggregated(Aggregate::Mean)?;
     let roc = roc(&users)?;
     let interval = roc.auroc_interval(0.001)?;
     Ok(NullCheck { auroc: roc.auroc(), interval, void: !interval.contains(0.5) })
