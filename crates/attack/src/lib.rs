@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`validity`], [`error`].
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
+pub mod grid;
 pub mod percent;
 pub mod result;
 mod scores;
@@ -19,6 +20,7 @@ pub use aggregate::Aggregate;
 pub use error::{AttackError, Model};
 pub use example_statistics::{ExampleStatistics, example_statistics};
 pub use examples::{NamedScores, ScoredExamples};
+pub use grid::{Grid, GridCell, LeftOut, grid};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
 pub use statistic::{Evidence, Needs, Statistic};
