@@ -158,20 +158,26 @@ mod tests {
     #[test]
     fn what_is_left_out_says_why() {
         let of = |detail, n_tokens| examples(scores(Detail::Moments, 5, 0), scores(detail, n_tokens, 1));
-        check(&of(Detail::Total, 5), expect![[r#"
+        check(
+            &of(Detail::Total, 5),
+            expect![[r#"
             mean_reference_likelihood_ratio: `mean_reference_likelihood_ratio` needs a reference beside the main one
             zlib_ratio: `zlib_ratio` needs the length of each text after zlib
             error_zone_ratio: `error_zone_ratio` needs Tokens detail, the scores of the reference have Total
             window_share: `window_share` needs Tokens detail, the scores of the reference have Total
             calibrated_min_k_plus_plus_20: `calibrated_min_k_plus_plus_20` needs Moments detail, the scores of the reference have Total
             hard_tokens_20: `hard_tokens_20` needs Tokens detail, the scores of the reference have Total
-        "#]]);
-        check(&of(Detail::Moments, 4), expect![[r#"
+        "#]],
+        );
+        check(
+            &of(Detail::Moments, 4),
+            expect![[r#"
             mean_reference_likelihood_ratio: `mean_reference_likelihood_ratio` needs a reference beside the main one
             zlib_ratio: `zlib_ratio` needs the length of each text after zlib
             error_zone_ratio: `error_zone_ratio` compares token by token: row 0 has 5 tokens under the target and 4 under the reference
             window_share: `window_share` compares token by token: row 0 has 5 tokens under the target and 4 under the reference
             hard_tokens_20: `hard_tokens_20` compares token by token: row 0 has 5 tokens under the target and 4 under the reference
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`grid`], [`validity`], [`error`].
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`],
+//! [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
@@ -8,8 +9,10 @@ pub mod error;
 pub mod example_statistics;
 pub mod examples;
 pub mod grid;
+pub mod lira;
 pub mod percent;
 pub mod result;
+pub mod rmia;
 mod scores;
 pub mod statistic;
 pub mod statistics;
