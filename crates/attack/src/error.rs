@@ -240,6 +240,44 @@ pub enum AttackError {
         /// The least that is enough.
         needed: u32,
     },
+    /// There is nobody to compare with.
+    #[error("there are no documents to compare with")]
+    NoPopulation,
+    /// Settings of RMIA are out of range.
+    #[error("expected offline a from 0 to 1 and gamma above 0 and finite, found {offline_a} and {gamma}")]
+    RmiaSettings {
+        /// How far one probability follows the other.
+        offline_a: f64,
+        /// The factor.
+        gamma: f64,
+    },
+    /// The population was scored by other references than the examples.
+    #[error("the population was scored by the further references {found:?}, the examples by {expected:?}")]
+    OtherReferences {
+        /// Names for the population.
+        found: Vec<String>,
+        /// Names for the examples.
+        expected: Vec<String>,
+    },
+    /// Too few shadow models to fit a distribution.
+    #[error("{found} shadow models have no spread, expected at least {needed}")]
+    TooFewShadows {
+        /// How many there are.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// Statistics under the shadow models have no spread to measure distances in.
+    #[error(
+        "the shadow models' statistics{} have variance {variance}, expected a finite one above 0",
+        user_idx.map(|user| format!(" of user {user}")).unwrap_or_default()
+    )]
+    NoSpread {
+        /// The user, if it is the user's own spread.
+        user_idx: Option<u32>,
+        /// What was found.
+        variance: f64,
+    },
     /// An entry of a column is NaN or infinite.
     #[error("row {row} of column `{column}` is {value}, expected a finite number")]
     NotFinite {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use userprint_core::{TextScores, UserIdx};
 
-use crate::scores::{check_length, check_scores};
+use crate::scores::check_scores;
 use crate::{AttackError, Evidence, Model};
 
 /// Scores of texts by a model that has a name.
@@ -243,6 +243,10 @@ impl ScoredExamples {
             row,
         }
     }
+}
+
+pub(crate) fn check_length(column: &'static str, found: usize, expected: usize) -> Result<(), AttackError> {
+    if found == expected { Ok(()) } else { Err(AttackError::UnequalColumns { column, found, expected }) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`aggregate`], [`users`],
-//! [`result`], [`example_statistics`], [`per_user`], [`validity`], [`audit`], [`error`].
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`validity`],
+//! [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
@@ -8,9 +9,12 @@ pub mod audit;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
+pub mod grid;
+pub mod lira;
 pub mod per_user;
 pub mod percent;
 pub mod result;
+pub mod rmia;
 mod scores;
 pub mod statistic;
 pub mod statistics;
@@ -20,8 +24,9 @@ pub mod validity;
 pub use aggregate::Aggregate;
 pub use audit::{AuditPlan, UserAudit, audit_users};
 pub use error::{AttackError, Model};
-pub use example_statistics::ExampleStatistics;
+pub use example_statistics::{ExampleStatistics, example_statistics};
 pub use examples::{NamedScores, ScoredExamples};
+pub use grid::{Grid, GridCell, LeftOut, grid};
 pub use per_user::{PerUser, per_user};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
@@ -31,5 +36,5 @@ pub use statistics::{
     MeanReferenceLikelihoodRatio, MinK, MinKPlusPlus, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood,
     WindowShare, ZlibRatio,
 };
-pub use users::{UserStatistics, aggregate_by_user, example_statistics, user_statistics};
+pub use users::{UserStatistics, user_statistics};
 pub use validity::Validity;

@@ -3,7 +3,7 @@
 use userprint_core::Seed;
 use userprint_stats::{Bootstrap, Interval, Roc, StatsError, bootstrap_auroc};
 
-use crate::scores::check_length;
+use crate::examples::check_length;
 use crate::{AttackError, UserStatistics};
 
 /// The false positive rates at which the true positive rate is reported.

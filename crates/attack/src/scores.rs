@@ -2,14 +2,11 @@
 
 use userprint_core::{Moments, Ragged, TextScores};
 
+use crate::examples::check_length;
 use crate::{AttackError, Model};
 
 /// By how much tokens may miss their total, in shares of it: sums in f32 do by less.
 const SUM_TOLERANCE: f64 = 1e-3;
-
-pub(crate) fn check_length(column: &'static str, found: usize, expected: usize) -> Result<(), AttackError> {
-    if found == expected { Ok(()) } else { Err(AttackError::UnequalColumns { column, found, expected }) }
-}
 
 /// Checks a model's scores of `n_rows` texts, totals first, then tokens.
 pub(crate) fn check_scores(model: Model, scores: &TextScores, n_rows: usize) -> Result<(), AttackError> {

@@ -11,7 +11,7 @@ use crate::{Evidence, Needs, Percent, Statistic};
 /// The paper takes the floor, which is none for a short text.
 ///
 /// # Reference
-/// Shi et al., arXiv:2310.16789, Eq. 1; `k = 20` is the paper's choice.
+/// Shi et al., arXiv:2310.16789; 20 % is its choice.
 #[derive(Clone, Copy, Debug)]
 pub struct MinK {
     /// Which share of the tokens counts.

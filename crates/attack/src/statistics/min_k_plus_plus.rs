@@ -17,7 +17,7 @@ use crate::{Evidence, Needs, Percent, Statistic};
 /// likely as the mean has `z_t = 0`, also where `sigma_t` is 0.
 ///
 /// # Reference
-/// Zhang et al., arXiv:2404.02936, Eq. 3 and 4.
+/// Zhang et al., arXiv:2404.02936.
 #[derive(Clone, Copy, Debug)]
 pub struct MinKPlusPlus {
     /// Which share of the tokens counts.

@@ -11,7 +11,7 @@ use crate::{Evidence, Needs, Statistic};
 /// The paper ranks by perplexity over entropy, lower for trained on; here higher means held-in.
 ///
 /// # Reference
-/// Carlini et al., arXiv:2012.07805, Sec. 5.2.
+/// Carlini et al., arXiv:2012.07805.
 #[derive(Clone, Copy, Debug)]
 pub struct ZlibRatio;
 

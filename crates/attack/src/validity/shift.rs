@@ -9,7 +9,7 @@ use userprint_stats::{Alternative, Side, StatsError, mann_whitney, permutation_p
 use super::{Checked, Finding, Missing, check_permutations};
 use crate::AttackError;
 use crate::result::split;
-use crate::scores::check_length;
+use crate::examples::check_length;
 
 /// Whether held-in and held-out users wrote at different times.
 #[derive(Clone, Copy, Debug, PartialEq)]

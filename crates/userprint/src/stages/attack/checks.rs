@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use userprint_attack::validity::{self, BlindCheck, Checked, Outcome, Validity, Verdict};
-use userprint_attack::{ExampleStatistics, ScoredExamples};
+use userprint_attack::{ScoredExamples, example_statistics};
 use userprint_core::{ExampleSource, Membership, Role, UserId, UserIdx};
 use userprint_data::{BlindClassifier, Corpus, Selection, near_copies};
 
@@ -82,7 +82,7 @@ fn leakage(
     let train: Vec<&str> = train.iter().map(String::as_str).collect();
     let attack: Vec<&str> = examples.iter().map(|example| example.text.as_str()).collect();
     let experiment = &pipeline.experiment;
-    let rows = ExampleStatistics::new(scored, experiment.statistic.as_ref())?;
+    let rows = example_statistics(scored, experiment.statistic.as_ref())?;
     let check = validity::leakage(&rows, experiment.aggregate, &near_copies(&attack, &train))?;
     Ok(Checked::Done(check))
 }
