@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`aggregate`], [`users`],
-//! [`result`], [`example_statistics`], [`per_user`], [`validity`], [`error`].
+//! [`result`], [`example_statistics`], [`per_user`], [`exposure`], [`validity`],
+//! [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
+pub mod exposure;
 pub mod per_user;
 pub mod result;
 pub mod statistic;
