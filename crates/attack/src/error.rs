@@ -288,6 +288,23 @@ pub enum AttackError {
         /// What was found.
         value: f64,
     },
+    /// All held-in users are detected, or none, so that nothing can go with it.
+    #[error("{n_detected} of {n_users} held-in users are detected, expected some and not all")]
+    DetectionDoesNotVary {
+        /// How many are detected.
+        n_detected: usize,
+        /// Of how many.
+        n_users: usize,
+    },
+    /// A user has no example.
+    #[error("there are no examples")]
+    NoExamples,
+    /// A share of the training tokens is none.
+    #[error("expected a share above 0 and below 1, found {share}")]
+    ShareOutOfRange {
+        /// What was found.
+        share: f64,
+    },
     /// The users' statistics have no ROC curve.
     #[error("the statistics of the users cannot be judged")]
     Stats(#[from] StatsError),

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`validity`],
-//! [`audit`], [`error`].
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
+//! [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
@@ -9,6 +9,7 @@ pub mod audit;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
+pub mod exposure;
 pub mod grid;
 pub mod lira;
 pub mod per_user;
