@@ -2,8 +2,8 @@
 
 use userprint_stats::{Interval, Roc, StatsError};
 
-use crate::result::roc;
 use crate::examples::check_length;
+use crate::result::roc;
 use crate::{Aggregate, AttackError, ExampleStatistics};
 
 /// The largest share of held-in users' attack examples that may be near-duplicates of training examples.

@@ -8,8 +8,8 @@ use userprint_stats::{Alternative, Side, StatsError, mann_whitney, permutation_p
 
 use super::{Checked, Finding, Missing, check_permutations};
 use crate::AttackError;
-use crate::result::split;
 use crate::examples::check_length;
+use crate::result::split;
 
 /// Whether held-in and held-out users wrote at different times.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -283,8 +283,7 @@ fn a_number_that_rests_on_copies_voids() {
     let is_copy: Vec<bool> = (0..1600).map(|row| row % 40 == 0 && held_in[row]).collect();
     let statistic =
         (0..1600).map(|row: u32| f64::from(row / 80) + if is_copy[row as usize] { 999.0 } else { 0.0 });
-    let rows =
-        ExampleStatistics {
+    let rows = ExampleStatistics {
         name: "found".to_owned(),
         statistic: statistic.collect(),
         n_tokens: vec![1; user.len()],
