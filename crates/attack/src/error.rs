@@ -3,7 +3,7 @@
 use std::fmt;
 
 use userprint_core::Detail;
-use userprint_stats::StatsError;
+use userprint_stats::{Side, StatsError};
 
 use crate::Aggregate;
 
@@ -304,6 +304,32 @@ pub enum AttackError {
     ShareOutOfRange {
         /// What was found.
         share: f64,
+    },
+    /// Fewer users on one side than the attack needs.
+    #[error("there are {found} {side} users, expected at least {needed}")]
+    TooFewUsers {
+        /// The side.
+        side: Side,
+        /// What was found.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// The example statistics of users do not vary, or by too much for a double, so that they have no density.
+    #[error("the variance of the statistic among a user's examples is {variance}, expected a number above 0")]
+    NoSpreadOfExamples {
+        /// What was found; NaN where no user has two examples.
+        variance: f64,
+    },
+    /// A rate is finer than the other users of a side can show.
+    #[error("{found} other {side} users cannot show a rate of {rate}, below 1/(1 + {found})")]
+    TooFewToCalibrate {
+        /// The side.
+        side: Side,
+        /// What was asked.
+        rate: f64,
+        /// Number of users that the threshold comes from.
+        found: usize,
     },
     /// The users' statistics have no ROC curve.
     #[error("the statistics of the users cannot be judged")]

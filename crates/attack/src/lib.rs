@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
 //! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
-//! [`validity`], [`audit`], [`error`].
+//! [`knowledge`], [`mod@sequential`], [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
@@ -11,12 +11,14 @@ pub mod example_statistics;
 pub mod examples;
 pub mod exposure;
 pub mod grid;
+pub mod knowledge;
 pub mod lira;
 pub mod per_user;
 pub mod percent;
 pub mod result;
 pub mod rmia;
 mod scores;
+pub mod sequential;
 pub mod statistic;
 pub mod statistics;
 pub mod users;
@@ -28,6 +30,7 @@ pub use error::{AttackError, Model};
 pub use example_statistics::{ExampleStatistics, example_statistics};
 pub use examples::{NamedScores, ScoredExamples};
 pub use grid::{Grid, GridCell, LeftOut, grid};
+pub use knowledge::{KnowledgePoint, knowledge_curve, knowledge_steps};
 pub use per_user::{PerUser, per_user};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
