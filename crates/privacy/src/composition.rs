@@ -7,7 +7,7 @@
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex;
 
-use crate::grid::{Cells, Direction, Side};
+use crate::grid::{Direction, Side, StepGrid};
 use crate::moments::{Moment, Moments};
 use crate::steps::Step;
 
@@ -237,7 +237,7 @@ impl<'a> Losses<'a> {
         let mut product = vec![Complex::new(1.0, 0.0); points / 2 + 1];
         let (mut log_mass, mut origin, mut kept) = (0.0, 0.0, 0.0);
         for ((step, moments), &ends) in self.steps.iter().zip(&self.moments).zip(&self.ends) {
-            let grid = Cells::new(&step.mixture, plan.spacing, ends, side).grid(self.direction);
+            let grid = StepGrid::new(&step.mixture, plan.spacing, ends, side, self.direction);
             let log_moment = moments.log(self.power(plan.tilt));
             let mut wrapped = vec![0.0; points];
             let mut mass = 0.0;
