@@ -117,6 +117,11 @@ impl<'a> Losses<'a> {
         self.at(tilt).mean
     }
 
+    /// Of the composed loss, untilted.
+    pub(crate) fn deviation(&self) -> f64 {
+        self.at(0.0).variance.sqrt()
+    }
+
     fn log(&self, tilt: f64) -> f64 {
         let power = self.power(tilt);
         self.steps.iter().zip(&self.moments).map(|(step, moments)| step.count * moments.log(power)).sum()
@@ -372,22 +377,32 @@ impl Composed {
         None
     }
 
-    /// Delta at any epsilon, linear in `e^ε` between losses.
+    /// Delta at an epsilon.
     pub(crate) fn delta(&self, epsilon: f64) -> f64 {
+        self.deltas(&[epsilon]).first().copied().unwrap_or(1.0)
+    }
+
+    /// Delta at ascending epsilons, linear in `e^ε` between losses.
+    pub(crate) fn deltas(&self, epsilons: &[f64]) -> Vec<f64> {
+        let mut wanted = epsilons.iter().rev().peekable();
+        let mut deltas = Vec::with_capacity(epsilons.len());
         let mut above: Option<(f64, f64)> = None;
         for (loss, delta) in self.profile() {
-            if loss <= epsilon {
-                let Some((above, less)) = above else {
-                    return delta;
+            while let Some(&&epsilon) = wanted.peek().filter(|epsilon| ***epsilon >= loss) {
+                let between = |(above, less): (f64, f64)| {
+                    delta + (epsilon - loss).exp_m1() / (above - loss).exp_m1() * (less - delta)
                 };
-                let share = (epsilon - loss).exp_m1() / (above - loss).exp_m1();
-                return delta + share * (less - delta);
+                deltas.push(above.map_or(delta, between));
+                wanted.next();
             }
             above = Some((loss, delta));
         }
-        match self.side {
+        let below = match self.side {
             Side::Pessimistic => 1.0,
             Side::Optimistic => above.map_or(0.0, |(_, delta)| delta),
-        }
+        };
+        deltas.extend(wanted.map(|_| below));
+        deltas.reverse();
+        deltas
     }
 }

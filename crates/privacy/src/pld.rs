@@ -11,6 +11,12 @@ const DIRECTIONS: [Direction; 2] = [Direction::Remove, Direction::Add];
 /// The part of delta that high losses left out may take.
 const LEFT_OUT: f64 = 1e-9;
 
+/// A profile ends about here.
+const LEAST_PROFILE_DELTA: f64 = 1e-12;
+
+/// Points of a profile after the first.
+const PROFILE_POINTS: u32 = 2_000;
+
 /// How much coarser the first passes are.
 const COARSER: f64 = 8.0;
 
@@ -134,6 +140,44 @@ impl PldAccountant {
         }
     }
 
+    /// Delta at every epsilon from 0 to where it is about `1e-12`, never below the truth.
+    ///
+    /// # Errors
+    /// As [`Accountant::epsilon`].
+    /// ```
+    /// use userprint_privacy::{DpEvent, PldAccountant};
+    /// let profile = PldAccountant::default().profile(&DpEvent::gaussian(1.0))?;
+    /// // 2 Φ(1/2) − 1: the total variation.
+    /// assert!((profile.points()[0].1 - 0.382925).abs() < 1e-6);
+    /// # Ok::<(), userprint_privacy::AccountingError>(())
+    /// ```
+    pub fn profile(&self, event: &DpEvent) -> Result<Profile, AccountingError> {
+        let highest = self.epsilon(event, LEAST_PROFILE_DELTA)?;
+        let epsilon = |i: u32| highest * f64::from(i) / f64::from(PROFILE_POINTS);
+        let epsilons: Vec<f64> = (0..=PROFILE_POINTS).map(epsilon).collect();
+        let deltas = match loss_of(event)? {
+            _ if highest.is_infinite() => return Ok(Profile { points: vec![(0.0, 1.0)] }),
+            Loss::Infinite => return Ok(Profile { points: vec![(0.0, 1.0)] }),
+            Loss::Gaussian { mu } => epsilons.iter().map(|&epsilon| gaussian::delta(mu, epsilon)).collect(),
+            Loss::Steps(steps) => self.profile_deltas(&steps, &epsilons),
+        };
+        Ok(Profile { points: epsilons.into_iter().zip(deltas).collect() })
+    }
+
+    fn profile_deltas(&self, steps: &[Step], epsilons: &[f64]) -> Vec<f64> {
+        let mut worst = vec![0.0_f64; epsilons.len()];
+        for direction in DIRECTIONS {
+            let losses = Losses::new(steps, direction, LEFT_OUT * LEAST_PROFILE_DELTA);
+            let plan = losses.plan(0.0, losses.deviation(), self.discretization);
+            let of_direction = match plan {
+                Some(plan) => losses.compose(&plan, Side::Pessimistic).deltas(epsilons),
+                None => vec![1.0; epsilons.len()],
+            };
+            worst.iter_mut().zip(of_direction).for_each(|(worst, delta)| *worst = worst.max(delta));
+        }
+        worst
+    }
+
     fn pessimistic_epsilon(&self, losses: &Losses<'_>, delta: f64) -> f64 {
         let by_grid = self.grid_epsilon(losses, delta, Side::Pessimistic).unwrap_or(f64::INFINITY);
         by_grid.min(losses.epsilon_by_moments(delta, LEFT_OUT * delta))
@@ -182,6 +226,26 @@ impl PldAccountant {
     fn worst(&self, steps: &[Step], left_out: f64, value: impl Fn(&Losses<'_>) -> f64) -> f64 {
         let of = |direction| value(&Losses::new(steps, direction, left_out));
         DIRECTIONS.map(of).into_iter().fold(0.0, f64::max)
+    }
+}
+
+/// `δ(ε)` at many epsilons, pessimistic; the larger of adding and removing at each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    points: Vec<(f64, f64)>,
+}
+
+impl Profile {
+    /// `(ε, δ(ε))`, ascending in epsilon from 0; a single point at delta 1 where nothing is protected.
+    ///
+    /// ```
+    /// use userprint_privacy::{DpEvent, PldAccountant};
+    /// let profile = PldAccountant::default().profile(&DpEvent::NonPrivate)?;
+    /// assert_eq!(profile.points(), [(0.0, 1.0)]);
+    /// # Ok::<(), userprint_privacy::AccountingError>(())
+    /// ```
+    pub fn points(&self) -> &[(f64, f64)] {
+        &self.points
     }
 }
 
