@@ -20,6 +20,9 @@ pub(crate) enum Direction {
     Add,
 }
 
+/// Each takes a hundredth or so of the imbalance along.
+const BALANCING_PASSES: u32 = 3;
+
 /// Room for rounding when an atom is put on the grid, in spacings.
 const ROUNDING: f64 = 1e-6;
 
@@ -70,9 +73,11 @@ impl StepGrid {
         direction: Direction,
     ) -> Self {
         match side {
-            Side::Pessimistic => Cells::new(step, spacing, ends, 0.0).bounded(direction),
+            Side::Pessimistic => Cells::at(step, spacing, ends, origin(step, 0.0), 0.0).bounded(direction),
             Side::Optimistic => {
-                let mut cells = Cells::new(step, spacing, ends, 0.5);
+                // The lowest cell ends up on the side to round from, as the others do.
+                let nudge = ROUNDING * spacing * if direction == Direction::Remove { -1.0 } else { 1.0 };
+                let mut cells = Cells::at(step, spacing, ends, origin(step, 0.5 * spacing) + nudge, 0.5);
                 cells.balance(direction);
                 cells.rounded(direction)
             }
@@ -82,9 +87,10 @@ impl StepGrid {
 
 impl<'a> Cells<'a> {
     /// The cells between the losses at `low` and `high`, each from `shift` spacings below its loss.
-    fn new(step: &'a Mixture, spacing: f64, (low, high): (f64, f64), shift: f64) -> Self {
-        let origin = origin(step, shift * spacing);
-        let first = ((step.loss(low) - origin) / spacing).floor() as i64;
+    fn at(step: &'a Mixture, spacing: f64, (low, high): (f64, f64), origin: f64, shift: f64) -> Self {
+        // A least loss belongs to cell 0, in which it lies below the cell's own.
+        let lowest = if step.least_loss().is_finite() { 0 } else { i64::MIN };
+        let first = (((step.loss(low) - origin) / spacing).floor() as i64).max(lowest);
         let last = (((step.loss(high) - origin) / spacing).ceil() as i64).max(first + 1);
         let (mixture, base) = (Masses::default(), Masses::default());
         let mut cells = Self { step, spacing, origin, first, mixture, base };
@@ -126,10 +132,12 @@ impl<'a> Cells<'a> {
     fn balance(&mut self, direction: Direction) {
         let n = self.mixture.between.len();
         let mut boundaries: Vec<f64> = (0..=n).map(|i| self.loss(i) - 0.5 * self.spacing).collect();
-        for _ in 0..3 {
+        // The lowest cell is balanced by the choice of the origin.
+        let fixed = if self.first == 0 && self.step.least_loss().is_finite() { 2 } else { 0 };
+        for _ in 0..BALANCING_PASSES {
             let off = self.off_grid();
             let next_to = |i: usize| 0.5 * (off[i.saturating_sub(1)] + off[i.min(n - 1)]);
-            boundaries.iter_mut().enumerate().for_each(|(i, loss)| *loss -= next_to(i));
+            boundaries.iter_mut().enumerate().skip(fixed).for_each(|(i, loss)| *loss -= next_to(i));
             self.measure(&boundaries);
         }
         let off = self.off_grid();
@@ -137,7 +145,7 @@ impl<'a> Cells<'a> {
         let most = |i: usize| (-sign * off[i.saturating_sub(1)]).max(-sign * off[i.min(n - 1)]).max(0.0);
         let margin = |i: usize| sign * (1.5 * most(i) + ROUNDING * self.spacing);
         let margins: Vec<f64> = (0..=n).map(margin).collect();
-        boundaries.iter_mut().zip(margins).for_each(|(loss, margin)| *loss += margin);
+        boundaries.iter_mut().zip(margins).skip(fixed).for_each(|(loss, margin)| *loss += margin);
         self.measure(&boundaries);
     }
 
@@ -257,5 +265,64 @@ impl Masses {
             left = right;
         }
         self.above += if left.0 { left.1 } else { weight - left.1 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `δ(ε)` of a grid by definition.
+    fn delta(grid: &StepGrid, spacing: f64, epsilon: f64) -> f64 {
+        let gain = |(i, mass): (usize, &f64)| mass * (1.0 - (epsilon - grid.loss(i, spacing)).exp()).max(0.0);
+        grid.infinite + grid.masses.iter().enumerate().map(gain).sum::<f64>()
+    }
+
+    #[test]
+    fn one_step_lies_between_its_grids() {
+        let sampled = |noise: f64, q: f64| Mixture::gaussian(noise).unwrap().sampled(q);
+        let several = Mixture::new(1.5, &[0.0, 0.4, 1.0, 3.0], &[0.5, 0.2, 0.2, 0.1]).unwrap();
+        let moving = Mixture::new(0.8, &[0.3, 1.0], &[0.6, 0.4]).unwrap();
+        for step in
+            [sampled(0.5, 0.02), sampled(1.0, 0.3), sampled(4.0, 0.9), sampled(0.3, 0.01), several, moving]
+        {
+            let ends = step.ends(1e-12);
+            for spacing in [1e-2, 1e-3] {
+                for epsilon in [-0.5, -0.1, 0.0, 0.013, 0.2, 0.77, 1.5, 4.0] {
+                    let between = |direction, exact: f64| {
+                        let grid = |side| {
+                            delta(&StepGrid::new(&step, spacing, ends, side, direction), spacing, epsilon)
+                        };
+                        let (low, high) = (grid(Side::Optimistic), grid(Side::Pessimistic));
+                        let what =
+                            format!("{step:?} {direction:?} h {spacing} ε {epsilon}: {low} {exact} {high}");
+                        assert!(low <= exact + 1e-12 && exact <= high + 1e-12, "{what}");
+                        assert!(high - low <= 0.5 * spacing, "{what}");
+                    };
+                    let beyond = |x: f64, sign: f64, of: &Mixture| -> f64 {
+                        let tail = |part: &crate::mixture::Part| {
+                            part.probability * upper_tail(sign * (x - part.sensitivity) / of.noise)
+                        };
+                        of.parts().iter().map(tail).sum()
+                    };
+                    let base = |x: f64, sign: f64| upper_tail(sign * x / step.noise);
+                    let x = step.at_loss(epsilon);
+                    between(Direction::Remove, beyond(x, 1.0, &step) - epsilon.exp() * base(x, 1.0));
+                    let x = step.at_loss(-epsilon);
+                    between(Direction::Add, base(x, -1.0) - epsilon.exp() * beyond(x, -1.0, &step));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masses_of_both_densities_are_kept() {
+        let step = Mixture::gaussian(0.7).unwrap().sampled(0.2);
+        let grid = StepGrid::new(&step, 1e-3, step.ends(1e-14), Side::Pessimistic, Direction::Remove);
+        let mixture: f64 = grid.masses.iter().sum();
+        let base: f64 =
+            grid.masses.iter().enumerate().map(|(i, mass)| mass * (-grid.loss(i, 1e-3)).exp()).sum();
+        assert!((mixture + grid.infinite - 1.0).abs() < 1e-12, "{mixture}");
+        assert!((base - 1.0).abs() < 1e-12, "{base}");
     }
 }

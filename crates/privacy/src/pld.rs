@@ -26,7 +26,8 @@ const MOST_PASSES: u32 = 8;
 /// Composes the distributions of the privacy loss themselves, which is as tight as composition can be.
 ///
 /// Bounds adding or removing one unit: the worse of the two.
-/// Losses are put on an even grid so that the bound is never below the truth; Gaussian mechanisms alone are exact.
+/// Losses are put on an even grid so that the bound is never below the truth; Gaussian mechanisms alone are exact, and so is
+/// one step of any kind.
 /// The grid is finer than asked for where the default would be coarse next to one step's losses, and coarser
 /// where it would have more than four million points; the answer is a bound in any case.
 ///
@@ -61,6 +62,8 @@ enum Loss {
     Gaussian {
         mu: f64,
     },
+    /// One step of any other kind.
+    Step(Mixture),
     Steps(Vec<Step>),
 }
 
@@ -102,6 +105,7 @@ impl PldAccountant {
         match loss_of(event)? {
             Loss::Infinite => Ok(Bracket::exact(f64::INFINITY)),
             Loss::Gaussian { mu } => Ok(Bracket::exact(gaussian::epsilon(mu, target_delta))),
+            Loss::Step(step) => Ok(Bracket::exact(one_step_epsilon(&step, target_delta))),
             Loss::Steps(steps) => {
                 let least = self.worst(&steps, LEFT_OUT * target_delta, |losses| {
                     self.optimistic_epsilon(losses, target_delta)
@@ -132,10 +136,17 @@ impl PldAccountant {
         match loss_of(event)? {
             Loss::Infinite => Ok(1.0),
             Loss::Gaussian { mu } => Ok(gaussian::delta(mu, epsilon)),
+            Loss::Step(step) => Ok(step.delta(epsilon)),
             Loss::Steps(steps) => {
-                let roughly = self.worst(&steps, 1e-290, |losses| losses.delta_by_moments(epsilon, 1e-290));
-                let left_out = 1e-6 * LEFT_OUT * roughly;
-                Ok(self.worst(&steps, left_out, |losses| self.pessimistic_delta(losses, epsilon, left_out)))
+                // Moments overestimate by far where tails are heavy; a first pass says what may be left out.
+                let by_moments =
+                    self.worst(&steps, 1e-290, |losses| losses.delta_by_moments(epsilon, 1e-290));
+                let pass = |roughly: f64| {
+                    let left_out = LEFT_OUT * roughly;
+                    self.worst(&steps, left_out, |losses| self.pessimistic_delta(losses, epsilon, left_out))
+                };
+                let first = pass(1e-6 * by_moments);
+                Ok(first.min(pass(first)))
             }
         }
     }
@@ -159,6 +170,7 @@ impl PldAccountant {
             _ if highest.is_infinite() => return Ok(Profile { points: vec![(0.0, 1.0)] }),
             Loss::Infinite => return Ok(Profile { points: vec![(0.0, 1.0)] }),
             Loss::Gaussian { mu } => epsilons.iter().map(|&epsilon| gaussian::delta(mu, epsilon)).collect(),
+            Loss::Step(step) => epsilons.iter().map(|&epsilon| step.delta(epsilon)).collect(),
             Loss::Steps(steps) => self.profile_deltas(&steps, &epsilons),
         };
         Ok(Profile { points: epsilons.into_iter().zip(deltas).collect() })
@@ -265,6 +277,7 @@ impl Accountant for PldAccountant {
         match loss_of(event)? {
             Loss::Infinite => Ok(f64::INFINITY),
             Loss::Gaussian { mu } => Ok(gaussian::epsilon(mu, target_delta)),
+            Loss::Step(step) => Ok(one_step_epsilon(&step, target_delta)),
             Loss::Steps(steps) => Ok(self.worst(&steps, LEFT_OUT * target_delta, |losses| {
                 self.pessimistic_epsilon(losses, target_delta)
             })),
@@ -289,7 +302,32 @@ fn loss_of(event: &DpEvent) -> Result<Loss, AccountingError> {
             Err(_) => return Ok(Loss::Infinite),
         }
     }
-    Ok(Loss::Steps(others))
+    match others.as_slice() {
+        [Step { mixture, count: 1.0 }] => Ok(Loss::Step(mixture.clone())),
+        _ => Ok(Loss::Steps(others)),
+    }
+}
+
+/// The least epsilon of one step at a delta, by bisection to the last digits, rounded up.
+fn one_step_epsilon(step: &Mixture, delta: f64) -> f64 {
+    if step.delta(0.0) <= delta {
+        return 0.0;
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    while step.delta(high) > delta {
+        if high > 1e300 {
+            return f64::INFINITY;
+        }
+        (low, high) = (high, 2.0 * high);
+    }
+    while high - low > 1e-15 * high {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if step.delta(middle) <= delta { high = middle } else { low = middle }
+    }
+    high
 }
 
 fn check_delta(found: f64) -> Result<(), AccountingError> {
