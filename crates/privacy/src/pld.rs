@@ -202,7 +202,9 @@ impl PldAccountant {
     /// Coarse passes say roughly where epsilon lies, and the last tilts there.
     fn grid_epsilon(&self, losses: &Losses<'_>, delta: f64, side: Side) -> Option<f64> {
         let (tilt, rough) = self.rough_epsilon(losses, delta)?;
-        let plan = losses.plan(tilt, rough.max(losses.mean(tilt)), self.discretization)?;
+        // Rounding down costs more than connecting dots where losses crowd at the least one.
+        let spacing = self.discretization * if side == Side::Optimistic { 0.125 } else { 1.0 };
+        let plan = losses.plan(tilt, rough.max(losses.mean(tilt)), spacing)?;
         losses.compose(&plan, side).epsilon(delta).or(Some(rough).filter(|_| side == Side::Pessimistic))
     }
 
