@@ -90,6 +90,10 @@ impl PldAccountant {
 
     /// Epsilon at this delta, from both sides.
     ///
+    /// The sides are within .5 % of each other for sampling probabilities from .001 on, mostly within 1e-5.
+    /// Below, the optimistic side is loose, by up to a quarter in the cases tested; it is 0 where a composition is
+    /// too long for a grid.
+    ///
     /// # Errors
     /// As [`Accountant::epsilon`].
     /// ```

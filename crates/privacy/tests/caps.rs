@@ -4,12 +4,12 @@ use rand::{Rng, RngExt, SeedableRng};
 use userprint_privacy::{DpEvent, MuGdp, PldAccountant, TradeOff};
 
 fn mu(value: f64) -> TradeOff {
-    TradeOff::gaussian(&MuGdp::exact(&DpEvent::gaussian(1.0 / value)).unwrap())
+    TradeOff::gaussian(&MuGdp::exact(&DpEvent::gaussian(1.0 / value)).expect("a Gaussian"))
 }
 
 fn area(curve: &TradeOff) -> f64 {
     let n = 20_000;
-    let at = |i: u32| curve.max_tpr((f64::from(i) + 0.5) / f64::from(n)).unwrap();
+    let at = |i: u32| curve.max_tpr((f64::from(i) + 0.5) / f64::from(n)).expect("a rate");
     (0..n).map(at).sum::<f64>() / f64::from(n)
 }
 

@@ -12,7 +12,7 @@ fn sgd(noise: f64, q: f64, steps: u64) -> DpEvent {
 
 /// A coarse grid is as sound as a fine one, and quicker.
 fn pld() -> PldAccountant {
-    PldAccountant::new(1e-3).unwrap()
+    PldAccountant::new(1e-3).expect("a fine spacing")
 }
 
 proptest! {
