@@ -20,7 +20,7 @@ pub(crate) enum Direction {
     Add,
 }
 
-/// Each takes a hundredth or so of the imbalance along.
+/// Each leaves a small part of the imbalance.
 const BALANCING_PASSES: u32 = 3;
 
 /// Room for rounding when an atom is put on the grid, in spacings.
