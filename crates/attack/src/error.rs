@@ -3,7 +3,7 @@
 use std::fmt;
 
 use userprint_core::Detail;
-use userprint_stats::StatsError;
+use userprint_stats::{Side, StatsError};
 
 use crate::Aggregate;
 
@@ -261,6 +261,73 @@ pub enum AttackError {
         user_idx: Option<u32>,
         /// What was found.
         variance: f64,
+    },
+    /// Too few folds to hold users out.
+    #[error("users cannot be held out in {found} folds, expected at least 2")]
+    TooFewFolds {
+        /// What was asked.
+        found: usize,
+    },
+    /// A side has too few users to have some in every part.
+    #[error("there are {found} {side} users, expected at least {needed}")]
+    TooFewUsers {
+        /// The side.
+        side: Side,
+        /// Users that it has.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// A ridge penalty is none.
+    #[error("expected a finite ridge penalty above 0, found {found}")]
+    Penalty {
+        /// What was found.
+        found: f64,
+    },
+    /// There is nothing to weigh.
+    #[error("there are no features to weigh")]
+    NoFeatures,
+    /// A feature is NaN or infinite.
+    #[error("feature {feature} is {value} in row {row}, expected a finite number")]
+    BadFeature {
+        /// Position of the feature.
+        feature: usize,
+        /// The row.
+        row: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// All users to learn from are on one side.
+    #[error("held-in or held-out users are missing, expected both")]
+    OneSide,
+    /// Two features are not of the same users, in the same order and on the same sides.
+    #[error("feature {feature} is of other users than feature 0, or on other sides")]
+    OtherUsers {
+        /// Position of the feature.
+        feature: usize,
+    },
+    /// No feature varies over a training part.
+    #[error("every feature is constant over the users to learn from")]
+    ConstantFeatures,
+    /// The spread of a feature is beyond `f64`.
+    #[error("the standard deviation of feature {feature} is {std_dev}, expected a finite number")]
+    FeatureSpread {
+        /// Position of the feature.
+        feature: usize,
+        /// What was found.
+        std_dev: f64,
+    },
+    /// The spread of weighted sums is beyond `f64`.
+    #[error("the standard deviation of the weighted sums of a fold is {std_dev}, expected a finite number")]
+    SumSpread {
+        /// What was found.
+        std_dev: f64,
+    },
+    /// A fit did not end at a minimum.
+    #[error("the logistic regression did not converge, its loss is {loss}: features or penalty are extreme")]
+    NotConverged {
+        /// The loss that was reached.
+        loss: f64,
     },
     /// An entry of a column is NaN or infinite.
     #[error("row {row} of column `{column}` is {value}, expected a finite number")]

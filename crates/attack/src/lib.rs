@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`],
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`logistic`], [`mod@learned`],
 //! [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
@@ -8,8 +8,11 @@ pub mod aggregate;
 pub mod error;
 pub mod example_statistics;
 pub mod examples;
+mod folds;
 pub mod grid;
+pub mod learned;
 pub mod lira;
+pub mod logistic;
 pub mod percent;
 pub mod result;
 pub mod rmia;

@@ -1,7 +1,10 @@
 //! Every statistic by hand, against its slow definition, and where it must rise, stand still or refuse.
 
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use serde::Deserialize;
 use userprint_core::{Moments, TextScores};
 
 use super::*;
@@ -276,7 +279,7 @@ proptest! {
         let columns = columns(&target, &reference);
         let close = |statistic: &dyn Statistic, expect: f64| {
             let found = statistic.compute(&evidence).unwrap();
-            assert!((found - expect).abs() <= 1e-6 * (1.0 + expect.abs()), "{statistic:?} {found} {expect}");
+            assert!((found - expect).abs() <= 1e-9 * (1.0 + expect.abs()), "{statistic:?} {found} {expect}");
         };
         let k = Percent::TWENTY;
         close(&MinK { k }, lowest_mean(&columns.target));
@@ -368,7 +371,58 @@ fn a_lost_spread_is_bounded() {
         MinKPlusPlus { k: Percent::TWENTY }.compute(&Evidence::new(&target, 0)).unwrap()
     };
     assert_eq!(value((0.0, 0.0, 0.0, true)), 0.0);
-    let surprised = value((-30.0, -1e-6, 0.0, false));
+    let surprised = value((-30.0, -1e-9, 0.0, false));
     assert!((surprised + 15f64.exp()).abs() < 1e-3, "{surprised}");
     assert_eq!(value((-2.0, -1.0, 0.5, false)), -2.0);
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    zlib_bytes: u32,
+    target: Model,
+    reference: Model,
+    statistics: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    log_probs: Vec<f32>,
+    mean: Vec<f32>,
+    std_dev: Vec<f32>,
+    is_argmax: Vec<bool>,
+}
+
+impl Model {
+    fn scores(&self) -> TextScores {
+        let moments = self.mean.iter().zip(&self.std_dev).zip(&self.is_argmax);
+        let tokens = self.log_probs.iter().zip(moments);
+        let tokens: Vec<Token> =
+            tokens.map(|(&log_prob, ((&mean, &std_dev), &right))| (log_prob, mean, std_dev, right)).collect();
+        text(&tokens)
+    }
+}
+
+#[test]
+fn agrees_with_numpy() {
+    let golden = include_str!("../../../../fixtures/example_statistics/golden.json");
+    let golden: Golden = serde_json::from_str(golden).unwrap();
+    assert_eq!(golden.cases.len(), 10);
+    for (index, case) in golden.cases.iter().enumerate() {
+        let (target, reference) = (case.target.scores(), case.reference.scores());
+        let zlib_bytes = [case.zlib_bytes];
+        let evidence = Evidence { zlib_bytes: Some(&zlib_bytes), ..evidence(&target, &reference, &[]) };
+        assert_eq!(case.statistics.len(), 8);
+        for (name, expect) in &case.statistics {
+            let found = by_name(name).unwrap().compute(&evidence).unwrap();
+            assert!(
+                (found - expect).abs() <= 1e-9 * (1.0 + expect.abs()),
+                "{name} of text {index}: {found} {expect}"
+            );
+        }
+    }
 }
