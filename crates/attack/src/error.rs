@@ -278,6 +278,16 @@ pub enum AttackError {
         /// The least that is enough.
         needed: usize,
     },
+    /// A user has too few examples.
+    #[error("user {user_idx} has {found} examples, expected at least {needed}")]
+    TooFewExamples {
+        /// The user.
+        user_idx: u32,
+        /// Examples of the user.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
     /// A ridge penalty is none.
     #[error("expected a finite ridge penalty above 0, found {found}")]
     Penalty {

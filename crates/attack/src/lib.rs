@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`logistic`], [`mod@learned`],
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`logistic`], [`mod@learned`], [`mod@set_level`],
 //! [`validity`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
@@ -17,6 +17,7 @@ pub mod percent;
 pub mod result;
 pub mod rmia;
 mod scores;
+pub mod set_level;
 pub mod statistic;
 pub mod statistics;
 pub mod users;
