@@ -150,7 +150,7 @@ pub struct SequentialResult {
 ///
 /// # Errors
 /// [`AttackError::UnequalColumns`], [`AttackError::UserOnBothSides`], [`AttackError::NotFinite`];
-/// [`AttackError::NoExamples`] if at most 0 may be asked for; [`AttackError::TooFewUsers`] below 4 a side; [`AttackError::NoSpread`] if the examples of all users are equal;
+/// [`AttackError::NoExamples`] if at most 0 may be asked for; [`AttackError::TooFewUsers`] below 4 a side; [`AttackError::NoDensity`] if the examples of all users are equal;
 /// [`AttackError::TooFewToCalibrate`] if a rate is finer than the other users can show;
 /// [`AttackError::Stats`] if a rate is not above 0 and below 1, or they sum to 1.
 ///
@@ -163,6 +163,8 @@ pub struct SequentialResult {
 /// use userprint_core::{Seed, UserIdx};
 /// // 40 users with 30 examples each; those of held-in users lie higher by a deviation or so.
 /// let rows = ExampleStatistics {
+///     name: "mine".to_owned(),
+///     n_tokens: vec![1; 1200],
 ///     user: (0..1200).map(|row| UserIdx(row / 30)).collect(),
 ///     held_in: (0..1200).map(|row| row < 600).collect(),
 ///     statistic: (0..1200).map(|row| f64::from(row * 7919 % 101) + if row < 600 { 30.0 } else { 0.0 }).collect(),

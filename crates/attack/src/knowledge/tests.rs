@@ -3,6 +3,7 @@
 use expect_test::expect;
 use rand::RngExt;
 use userprint_core::UserIdx;
+use userprint_stats::Roc;
 
 use super::*;
 use crate::evaluate;
@@ -15,6 +16,7 @@ fn rows(n_examples: &[usize], shift: f64, seed: Seed) -> ExampleStatistics {
         for _ in 0..n {
             rows.user.push(UserIdx(user));
             rows.held_in.push(user % 2 == 0);
+            rows.n_tokens.push(1 + rng.random_range(0..9));
             rows.statistic.push(rng.random::<f64>() + if user % 2 == 0 { shift } else { 0.0 });
         }
     }
@@ -25,7 +27,7 @@ fn rows(n_examples: &[usize], shift: f64, seed: Seed) -> ExampleStatistics {
 #[test]
 fn ends_at_the_attack_with_all_examples() {
     let rows = rows(&[3, 5, 8, 1, 4, 6], 0.1, Seed(51));
-    for aggregate in [Aggregate::Mean, Aggregate::Min, Aggregate::Max] {
+    for &aggregate in Aggregate::ALL {
         let all = evaluate(&rows.aggregated(aggregate).unwrap(), 10, Seed(1)).unwrap();
         let curve = knowledge_curve(&rows, aggregate, &[8, 100], 20, Seed(1)).unwrap();
         for point in &curve {
@@ -43,6 +45,8 @@ fn ends_at_the_attack_with_all_examples() {
 #[test]
 fn draws_are_uniform() {
     let rows = ExampleStatistics {
+        name: "mine".to_owned(),
+        n_tokens: vec![1; 7],
         user: [0, 0, 0, 0, 1, 1, 1].map(UserIdx).to_vec(),
         held_in: [true, true, true, true, false, false, false].to_vec(),
         statistic: vec![0.0, 5.0, 7.0, 1.0, 4.0, 2.0, 6.0],

@@ -33,6 +33,7 @@ impl World {
                 let rest = normal(&mut rng);
                 rows.user.push(UserIdx(user));
                 rows.held_in.push(held_in);
+                rows.n_tokens.push(1);
                 rows.statistic.push(effect + if self.is_skewed { rest.exp() } else { rest });
             }
         }
@@ -301,16 +302,16 @@ fn bad_input() {
         0.1,
         plain,
     ));
-    expect!["the variance of the statistic among a user's examples is NaN, expected a number above 0"]
+    expect!["the variance of the statistic among a user's examples is NaN, expected a finite one above 0"]
         .assert_eq(&error(&World { n_examples: 1, ..world }.rows(Seed(1)), 0.1, plain));
     let equal = ExampleStatistics { statistic: vec![2.0; 24], ..rows.clone() };
     for boundary in [Boundary::WaldIndependent, plain, Boundary::Calibrated] {
-        expect!["the variance of the statistic among a user's examples is 0, expected a number above 0"]
+        expect!["the variance of the statistic among a user's examples is 0, expected a finite one above 0"]
             .assert_eq(&error(&equal, 0.1, boundary));
     }
     let huge =
         ExampleStatistics { statistic: (0..24).map(|row| f64::from(row) * 1e306).collect(), ..rows.clone() };
-    expect!["the variance of the statistic among a user's examples is inf, expected a number above 0"]
+    expect!["the variance of the statistic among a user's examples is inf, expected a finite one above 0"]
         .assert_eq(&error(&huge, 0.1, plain));
     let none = SequentialSettings { fpr: 0.1, fnr: 0.1, most_examples: 0, boundary: plain };
     assert_eq!(sequential(&rows, &none, Seed(1)), Err(AttackError::NoExamples));

@@ -42,6 +42,7 @@ impl LeakageCheck {
     /// use userprint_attack::{Aggregate, ExampleStatistics};
     /// use userprint_core::UserIdx;
     /// let rows = ExampleStatistics {
+    ///     name: "found".to_owned(), n_tokens: vec![1; 3],
     ///     user: [0, 0, 1].map(UserIdx).to_vec(), held_in: vec![true, true, false], statistic: vec![3.0, 1.0, 2.0],
     /// };
     /// let check = leakage(&rows, Aggregate::Mean, &[true, false, false])?;
@@ -96,6 +97,7 @@ impl LeakageCheck {
 /// use userprint_attack::{Aggregate, ExampleStatistics};
 /// use userprint_core::UserIdx;
 /// let rows = ExampleStatistics {
+///     name: "found".to_owned(), n_tokens: vec![1; 2],
 ///     user: [0, 1].map(UserIdx).to_vec(), held_in: vec![true, false], statistic: vec![2.0, 1.0],
 /// };
 /// let check = leakage(&rows, Aggregate::Mean, &[true, false])?;

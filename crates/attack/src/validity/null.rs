@@ -3,8 +3,8 @@
 use userprint_stats::{Alternative, Interval, Roc, mann_whitney};
 
 use super::Finding;
+use crate::example_statistics::statistics_with_target;
 use crate::result::split;
-use crate::users::statistics_with_target;
 use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood};
 
 /// Whether the reference alone tells held-in from held-out users.
@@ -51,7 +51,8 @@ impl NullCheck {
 /// ```
 pub fn null(examples: &ScoredExamples) -> Result<NullCheck, AttackError> {
     let reference = examples.reference();
-    let users = statistics_with_target(examples, reference, &TokenMeanLogLikelihood, Aggregate::Mean)?;
+    let rows = statistics_with_target(examples, reference, &TokenMeanLogLikelihood)?;
+    let users = rows.aggregated(Aggregate::Mean)?;
     let (held_in, held_out) = split(&users.statistic, &users.held_in);
     let roc = Roc::new(&held_in, &held_out)?;
     let test = mann_whitney(&held_in, &held_out, Alternative::TwoSided)?;

@@ -119,7 +119,13 @@ fn found() -> ExampleStatistics {
     let user: Vec<UserIdx> = (0..72).map(|row| UserIdx(row / 3)).collect();
     let held_in: Vec<bool> = user.iter().map(|user| user.0 % 2 == 0).collect();
     let statistic = held_in.iter().zip(0..).map(|(&held_in, row)| f64::from(row) + 99.0 * f64::from(held_in));
-    ExampleStatistics { statistic: statistic.collect(), user, held_in }
+    ExampleStatistics {
+        name: "found".to_owned(),
+        statistic: statistic.collect(),
+        n_tokens: vec![1; user.len()],
+        user,
+        held_in,
+    }
 }
 
 /// A run in which every check is made; users are alike on both sides.
@@ -276,8 +282,14 @@ fn a_number_that_rests_on_copies_voids() {
     let held_in: Vec<bool> = user.iter().map(|user| user.0 % 2 == 0).collect();
     let is_copy: Vec<bool> = (0..1600).map(|row| row % 40 == 0 && held_in[row]).collect();
     let statistic =
-        (0..1600).map(|row| f64::from(row / 80) + if is_copy[row as usize] { 999.0 } else { 0.0 });
-    let rows = ExampleStatistics { statistic: statistic.collect(), user, held_in };
+        (0..1600).map(|row: u32| f64::from(row / 80) + if is_copy[row as usize] { 999.0 } else { 0.0 });
+    let rows = ExampleStatistics {
+        name: "found".to_owned(),
+        statistic: statistic.collect(),
+        n_tokens: vec![1; user.len()],
+        user,
+        held_in,
+    };
     let check = leakage(&rows, Aggregate::Mean, &is_copy).unwrap();
     assert_eq!((check.auroc, check.auroc_without), (1.0, Some(0.5)));
     assert_eq!((check.held_in_share(), check.n_users_left_out), (0.025, 0));
