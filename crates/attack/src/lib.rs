@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`mod@example_statistics`],
+//! [`aggregate`], [`users`], [`result`], [`mod@grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
 //! [`knowledge`], [`sequential`], [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
