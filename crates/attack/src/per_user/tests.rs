@@ -129,6 +129,26 @@ fn the_false_discovery_rate_is_held() {
     assert!(n_found > 5 * 1500, "{n_found} of 15000 trained users found");
 }
 
+/// scipy's q-values and ranks, made by `fixtures/generate/user_level.py`.
+#[test]
+fn agrees_with_scipy() {
+    let golden = include_str!("../../../../fixtures/user_level/golden.json");
+    let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+    for case in golden["per_user"].as_array().unwrap() {
+        let numbers = |name: &str| -> Vec<f64> {
+            case[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        let held_in = case["held_in"].as_array().unwrap().iter().map(|value| value.as_bool().unwrap());
+        let rows: Vec<_> = held_in.zip(numbers("statistic")).collect();
+        let found = per_user(&users(&rows), 0.1).unwrap();
+        assert_eq!(found.p_value, numbers("p_value"));
+        assert_eq!(found.rank.iter().copied().map(f64::from).collect::<Vec<_>>(), numbers("rank"));
+        for (found, expected) in found.q_value.iter().zip(numbers("q_value")) {
+            assert!((found - expected).abs() < 1e-15, "{found} {expected}");
+        }
+    }
+}
+
 #[test]
 fn all_ties_detect_nobody() {
     let found = per_user(&users(&[(true, 1.0), (false, 1.0), (true, 1.0)]), 0.99).unwrap();

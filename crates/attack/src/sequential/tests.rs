@@ -246,6 +246,26 @@ proptest! {
     }
 }
 
+/// scipy's joint normal densities, made by `fixtures/generate/user_level.py`.
+#[test]
+fn increments_agree_with_scipy() {
+    let golden = include_str!("../../../../fixtures/user_level/golden.json");
+    let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+    for case in golden["joint_ratio"].as_array().unwrap() {
+        let number = |name: &str| case[name].as_f64().unwrap();
+        let density = Density {
+            mean_held_in: number("mean_held_in"),
+            mean_held_out: number("mean_held_out"),
+            user_variance: number("user_variance"),
+            rest_variance: number("rest_variance"),
+        };
+        let statistic = case["statistic"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
+        let found: f64 = density.increments(&statistic.collect::<Vec<_>>()).iter().sum();
+        let expected = number("log_ratio");
+        assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{found} {expected}");
+    }
+}
+
 /// The variances of a large world come out, also where users have different numbers of examples.
 ///
 /// 2000 users a side: the standard errors are near .006 (rest) and .015 (effect), the tolerances five of them.

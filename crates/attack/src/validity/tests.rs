@@ -272,6 +272,8 @@ fn copies_of_training_examples_void() {
         expect!["a side has no attack example that is not a near-duplicate of a training example"],
     );
     let one = leak(&|row| row == 0);
+    let of_held_out = leak(&|row| row == 3 || row == 9);
+    assert!(of_held_out.done().is_some_and(|check| check.n_held_out_duplicates == 2), "{of_held_out:?}");
     check_void(|v| v.leakage = one, expect![[""]]);
 }
 
@@ -293,6 +295,7 @@ fn a_number_that_rests_on_copies_voids() {
     let check = leakage(&rows, Aggregate::Mean, &is_copy).unwrap();
     assert_eq!((check.auroc, check.auroc_without), (1.0, Some(0.5)));
     assert_eq!((check.held_in_share(), check.n_users_left_out), (0.025, 0));
+    assert_eq!((check.n_held_out, check.n_held_out_duplicates), (800, 0));
     check_void(
         |v| v.leakage = Checked::Done(check),
         expect![
@@ -323,6 +326,10 @@ fn a_missing_check_is_not_silent() {
         source_shift: not checked, the corpus does not say where its examples come from
         resolution: passed"#]]
     .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
+    let mut times: Vec<_> = shifted(Seed(3), 0.0).into_iter().map(Some).collect();
+    times[5] = None;
+    let found = time_shift(&by_turns(), &times).unwrap();
+    assert!(found.done().is_some_and(|check| check.n_unknown == 1), "{found:?}");
     let one_side: Vec<_> = by_turns().iter().map(|&held_in| held_in.then_some(1.0)).collect();
     let found = time_shift(&by_turns(), &one_side).unwrap();
     assert_eq!(found, Checked::Not(Missing::TimestampsOfOneSide));
@@ -384,6 +391,24 @@ fn sources_agree_with_the_definition() {
     // Five standard errors: a false alarm with chance below 1e-6.
     let error = 5.0 * f64::sqrt(exact * (1.0 - exact) / 4000.0);
     assert!((check.p_value - exact).abs() < error, "{} {exact}", check.p_value);
+}
+
+/// scipy's statistic, made by `fixtures/generate/user_level.py`.
+#[test]
+fn sources_agree_with_scipy() {
+    let golden = include_str!("../../../../fixtures/user_level/golden.json");
+    let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+    for case in golden["sources"].as_array().unwrap() {
+        let held_in: Vec<bool> =
+            case["held_in"].as_array().unwrap().iter().map(|value| value.as_bool().unwrap()).collect();
+        let source = case["source"].as_array().unwrap().iter();
+        let source: Vec<_> = source.map(|value| Some(value.as_u64().unwrap() as u32)).collect();
+        let Checked::Done(check) = source_shift(&held_in, &source, 1000, Seed(8)).unwrap() else {
+            unreachable!()
+        };
+        let expected = case["chi_square"].as_f64().unwrap();
+        assert!((check.chi_square - expected).abs() < 1e-12 * expected.max(1.0), "{check:?} {expected}");
+    }
 }
 
 /// Users without a source are a source, so a side that lacks it is found.
