@@ -59,6 +59,22 @@ pub enum AttackError {
         /// The user.
         user_idx: u32,
     },
+    /// A user has more than one row.
+    #[error("row {row} repeats user {user_idx}")]
+    UserRepeated {
+        /// The row that repeats.
+        row: usize,
+        /// The user.
+        user_idx: u32,
+    },
+    /// A user was not trained on as its coin says.
+    #[error("row {row} has user {user_idx} on the other side than its coin")]
+    CoinContradicted {
+        /// The row.
+        row: usize,
+        /// The user.
+        user_idx: u32,
+    },
     /// A log-likelihood is positive, NaN or infinite.
     #[error("the {model} log-likelihood of row {row} is {value}, expected a finite number of at most 0")]
     BadLogLikelihood {
@@ -217,7 +233,7 @@ pub enum AttackError {
         expected: usize,
     },
     /// Fewer permutations than the test needs to be able to reject.
-    #[error("{found} permutations cannot show a p-value below .001, expected at least {needed}")]
+    #[error("{found} permutations are too few for a check of validity, expected at least {needed}")]
     TooFewPermutations {
         /// What was asked.
         found: u32,
@@ -267,16 +283,6 @@ pub enum AttackError {
     TooFewFolds {
         /// What was asked.
         found: usize,
-    },
-    /// A side has too few users to have some in every part.
-    #[error("there are {found} {side} users, expected at least {needed}")]
-    TooFewUsers {
-        /// The side.
-        side: Side,
-        /// Users that it has.
-        found: usize,
-        /// The least that is enough.
-        needed: usize,
     },
     /// A user has too few examples.
     #[error("user {user_idx} has {found} examples, expected at least {needed}")]
@@ -348,6 +354,51 @@ pub enum AttackError {
         row: usize,
         /// What was found.
         value: f64,
+    },
+    /// All held-in users are detected, or none, so that nothing can go with it.
+    #[error("{n_detected} of {n_users} held-in users are detected, expected some and not all")]
+    DetectionDoesNotVary {
+        /// How many are detected.
+        n_detected: usize,
+        /// Of how many.
+        n_users: usize,
+    },
+    /// A user has no example.
+    #[error("there are no examples")]
+    NoExamples,
+    /// A share of the training tokens is none.
+    #[error("expected a share above 0 and below 1, found {share}")]
+    ShareOutOfRange {
+        /// What was found.
+        share: f64,
+    },
+    /// Fewer users on one side than what is asked needs.
+    #[error("there are {found} {side} users, expected at least {needed}")]
+    TooFewUsers {
+        /// The side.
+        side: Side,
+        /// What was found.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// The example statistics of users do not vary, or by too much for a double, so that they have no density.
+    #[error(
+        "the variance of the statistic among a user's examples is {variance}, expected a finite one above 0"
+    )]
+    NoDensity {
+        /// What was found; NaN where no user has two examples.
+        variance: f64,
+    },
+    /// A rate is finer than the other users of a side can show.
+    #[error("{found} other {side} users cannot show a rate of {rate}, below 1/(1 + {found})")]
+    TooFewToCalibrate {
+        /// The side.
+        side: Side,
+        /// What was asked.
+        rate: f64,
+        /// Number of users that the threshold comes from.
+        found: usize,
     },
     /// The users' statistics have no ROC curve.
     #[error("the statistics of the users cannot be judged")]

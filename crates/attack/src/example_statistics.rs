@@ -137,6 +137,18 @@ impl ExampleStatistics {
         }
     }
 
+    /// The rows for which `keep` says so, by position.
+    pub(crate) fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.user.len()).filter(|&row| keep(row)).collect();
+        Self {
+            name: self.name.clone(),
+            user: rows.iter().map(|&row| self.user[row]).collect(),
+            held_in: rows.iter().map(|&row| self.held_in[row]).collect(),
+            n_tokens: rows.iter().map(|&row| self.n_tokens[row]).collect(),
+            statistic: rows.iter().map(|&row| self.statistic[row]).collect(),
+        }
+    }
+
     /// The rows by user, users sorted; checks the columns, which are public.
     pub(crate) fn by_user(&self) -> Result<Vec<UserExamples>, AttackError> {
         check_length("held_in", self.held_in.len(), self.user.len())?;

@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`roc`], [`interval`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
-//! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`error`].
+//! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`audit`], [`error`].
 
+pub mod audit;
 pub mod binomial;
 pub mod bootstrap;
 mod column;

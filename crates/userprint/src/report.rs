@@ -116,6 +116,7 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let mut tables = vec![
         table::attacks(results),
         table::checks(results),
+        table::detection(results),
         table::rates(results, n_held_out),
         table::losses(results),
         table::counts(results),
@@ -207,10 +208,25 @@ mod tests {
     fn results() -> Results {
         let rates = || [("0.01".to_string(), None), ("0.1".to_string(), Some(0.25))].into();
         Results {
-            schema: 1,
+            schema: 2,
             name: "desk".to_string(),
             seed: 7,
             void: Vec::new(),
+            checks: vec![CheckRow {
+                check: "null".to_string(),
+                outcome: "passed".to_string(),
+                found: "AUROC .52".to_string(),
+                p_value: Some(0.6),
+                adjusted_p_value: Some(1.0),
+                reason: None,
+            }],
+            detection: Detection {
+                false_discovery_rate: 0.05,
+                held_in: 3,
+                held_out: 0,
+                least_p_value: 0.04,
+                least_detected: Some(38),
+            },
             statistic: "token_mean_likelihood_ratio".to_string(),
             aggregate: "mean".to_string(),
             auroc: 0.71,

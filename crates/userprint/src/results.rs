@@ -16,6 +16,10 @@ pub(crate) struct Results {
     pub(crate) seed: u64,
     /// Why the result must not be used; empty when it may.
     pub(crate) void: Vec<String>,
+    /// Every validity check, void or not; those with a p-value hold a family-wise level of .01 together.
+    pub(crate) checks: Vec<CheckRow>,
+    /// Users that the headline attack detects.
+    pub(crate) detection: Detection,
     /// Example statistic of the headline numbers.
     pub(crate) statistic: String,
     /// Aggregate over a user's attack examples of the headline numbers.
@@ -32,11 +36,11 @@ pub(crate) struct Results {
     pub(crate) placebo_auroc: f64,
     /// AUROC of the reference's own token-mean log-likelihood.
     pub(crate) null_auroc: f64,
-    /// 99.9 % interval of `null_auroc`; the run is void when it excludes .5.
+    /// 99.9 % interval of `null_auroc`.
     pub(crate) null_interval: [f64; 2],
     /// AUROC of a bag-of-words classifier that sees no model, cross-fitted over users.
     pub(crate) blind_auroc: f64,
-    /// Its permutation p-value; the run is void below .001.
+    /// Its permutation p-value.
     pub(crate) blind_p_value: f64,
     /// Validation losses, nats per token.
     pub(crate) validation_loss: ValidationLoss,
@@ -63,6 +67,38 @@ impl Results {
         })?;
         serde_json::from_str(&text).with_context(|| format!("{}: not the results of a run", path.display()))
     }
+}
+
+/// One validity check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckRow {
+    /// Name of the check.
+    pub(crate) check: String,
+    /// `passed`, `void` or `not checked`.
+    pub(crate) outcome: String,
+    /// What it found.
+    pub(crate) found: String,
+    /// Its p-value, where it is a test.
+    pub(crate) p_value: Option<f64>,
+    /// The same over all checks, by Holm's method; the run is void up to .01.
+    pub(crate) adjusted_p_value: Option<f64>,
+    /// Why the run is void, or why the check was not made.
+    pub(crate) reason: Option<String>,
+}
+
+/// Users that are decided to be held-in, each by its p-value, at a false discovery rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Detection {
+    /// The expected share of users decided wrongly among those detected.
+    pub(crate) false_discovery_rate: f64,
+    /// Held-in users detected.
+    pub(crate) held_in: usize,
+    /// Held-out users detected, wrongly.
+    pub(crate) held_out: usize,
+    /// The least p-value that so many held-out users allow.
+    pub(crate) least_p_value: f64,
+    /// The fewest users that can be detected at once with it; null where nobody can be.
+    pub(crate) least_detected: Option<usize>,
 }
 
 /// AUROC over resamples of users.
