@@ -267,6 +267,12 @@ pub enum AttackError {
         /// The least that is enough.
         needed: usize,
     },
+    /// A statistic would compare each shadow model with itself.
+    #[error("`{statistic}` compares with the further references, which are the shadow models")]
+    ShadowsAsReferences {
+        /// Name of the statistic.
+        statistic: String,
+    },
     /// Statistics under the shadow models have no spread to measure distances in.
     #[error(
         "the shadow models' statistics{} have variance {variance}, expected a finite one above 0",

@@ -17,6 +17,8 @@ pub mod knowledge;
 pub mod learned;
 pub mod lira;
 pub mod logistic;
+#[cfg(test)]
+mod normal;
 pub mod per_user;
 pub mod percent;
 pub mod result;

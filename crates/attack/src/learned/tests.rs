@@ -1,18 +1,13 @@
 //! Combines what no feature has alone, finds nothing where there is nothing, and never sees its own users.
 
-use rand::RngExt;
 use userprint_core::UserIdx;
 use userprint_stats::{Roc, Side};
 
 use super::*;
+use crate::normal::normal;
 use crate::result::split;
 
 const SETTINGS: LearnedSettings = LearnedSettings { n_folds: 5, penalty: 1.0 };
-
-/// A Gaussian by twelve uniform draws.
-fn gaussian(rng: &mut impl RngExt) -> f64 {
-    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
-}
 
 fn feature(held_in: &[bool], statistic: Vec<f64>) -> UserStatistics {
     UserStatistics {
@@ -28,7 +23,7 @@ fn features(n_in: usize, n_out: usize, n_features: usize, effect: f64, seed: See
     let mut rng = seed.rng();
     let held_in: Vec<bool> = (0..n_in + n_out).map(|user| user < n_in).collect();
     let mut noise = |effect: f64| {
-        held_in.iter().map(|&side| gaussian(&mut rng) + if side { effect } else { 0.0 }).collect::<Vec<_>>()
+        held_in.iter().map(|&side| normal(&mut rng) + if side { effect } else { 0.0 }).collect::<Vec<_>>()
     };
     (0..n_features).map(|i| feature(&held_in, noise(if i == 0 { effect } else { 0.0 }))).collect()
 }

@@ -1,15 +1,10 @@
 //! Ranks hold their level where the t-test does not, effects are found, and bad input is refused.
 
-use rand::RngExt;
 use userprint_core::Seed;
 use userprint_stats::Side;
 
 use super::*;
-
-/// A Gaussian by twelve uniform draws.
-fn gaussian(rng: &mut impl RngExt) -> f64 {
-    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
-}
+use crate::normal::normal;
 
 /// Three statistics of examples: a level of each user, noise of deviation 1, and an effect on held-in users.
 fn statistics(
@@ -23,9 +18,9 @@ fn statistics(
     let user: Vec<UserIdx> = (0..2 * n_a_side * n_examples).map(|row| UserIdx(row / n_examples)).collect();
     let held_in: Vec<bool> = user.iter().map(|user| user.0 < n_a_side).collect();
     let mut statistic = |name: &str| {
-        let level: Vec<f64> = (0..2 * n_a_side).map(|_| user_effect * gaussian(&mut rng)).collect();
+        let level: Vec<f64> = (0..2 * n_a_side).map(|_| user_effect * normal(&mut rng)).collect();
         let values = user.iter().zip(&held_in).map(|(user, &held_in)| {
-            level[user.index()] + gaussian(&mut rng) + if held_in { effect } else { 0.0 }
+            level[user.index()] + normal(&mut rng) + if held_in { effect } else { 0.0 }
         });
         ExampleStatistics {
             name: name.to_owned(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde::Deserialize;
-use userprint_core::{Moments, TextScores};
+use userprint_core::{Detail, Moments, TextScores};
 
 use super::*;
 use crate::examples::NamedScores;
@@ -324,6 +324,54 @@ proptest! {
             let [before, after] = [&before, &after]
                 .map(|(target, reference)| statistic.compute(&evidence(target, reference, &more)).unwrap());
             prop_assert!((before - after).abs() <= 1e-12 * (1.0 + before.abs()), "{statistic:?}");
+        }
+    }
+
+    /// With several references the average counts, between the results of each, and none is picked.
+    #[test]
+    fn references_are_averaged(totals in prop::collection::vec(-90.0f64..0.0, 2..6), target in -90.0f64..0.0) {
+        let target = total(target, 7);
+        let references: Vec<TextScores> = totals.iter().map(|&value| total(value, 5)).collect();
+        let of_each: Vec<f64> = references
+            .iter()
+            .map(|reference| TokenMeanLikelihoodRatio.compute(&evidence(&target, reference, &[])).unwrap())
+            .collect();
+        let name = |(index, scores): (usize, &TextScores)| {
+            NamedScores { name: index.to_string(), scores: scores.clone() }
+        };
+        for main in 0..references.len() {
+            let others = references.iter().enumerate().filter(|(index, _)| *index != main);
+            let others: Vec<NamedScores> = others.map(name).collect();
+            let evidence = evidence(&target, &references[main], &others);
+            let found = MeanReferenceLikelihoodRatio.compute(&evidence).unwrap();
+            let mean = of_each.iter().sum::<f64>() / of_each.len() as f64;
+            prop_assert!((found - mean).abs() < 1e-9, "{found} {mean}");
+        }
+    }
+
+    /// A statistic reads no more than it says: finer scores than it needs do not change it.
+    #[test]
+    fn reads_what_it_needs(tokens in texts()) {
+        let (target, reference): (Vec<Token>, Vec<Token>) = tokens.into_iter().unzip();
+        let (target, reference, more) = (text(&target), text(&reference), more(total(-20.0, 5)));
+        let all_there_is = evidence(&target, &reference, &more);
+        for statistic in all() {
+            let needs = statistic.needs();
+            let coarse = |scores: &TextScores, detail| TextScores {
+                token_log_probs: scores.token_log_probs.clone().filter(|_| detail >= Detail::Tokens),
+                moments: scores.moments.clone().filter(|_| detail >= Detail::Moments),
+                ..scores.clone()
+            };
+            let target = coarse(&target, needs.target);
+            let reference = needs.reference.map(|detail| coarse(&reference, detail));
+            let needed = Evidence {
+                target: &target,
+                reference: reference.as_ref(),
+                more_references: if needs.more_references { &more } else { &[] },
+                zlib_bytes: all_there_is.zlib_bytes.filter(|_| needs.zlib_bytes),
+                row: 0,
+            };
+            prop_assert_eq!(statistic.compute(&needed), statistic.compute(&all_there_is), "{:?}", statistic);
         }
     }
 
