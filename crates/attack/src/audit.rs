@@ -34,6 +34,7 @@ pub struct UserAudit {
 ///
 /// The unit is the *user*: each coin includes all of a user's training examples or none, and the statistic is that of
 /// fresh examples, which no training saw.
+/// Users without a coin are trained on as ever and are none of `users`.
 /// `coins` says that inclusion was by independent fair coins, one a user in the order of `users`.
 /// A split into two fixed halves is no such thing and certifies nothing: whatever told the halves apart
 /// beforehand, time or source, would be taken for a leak.

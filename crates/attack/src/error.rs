@@ -392,7 +392,7 @@ pub enum AttackError {
     #[error(
         "the variance of the statistic among a user's examples is {variance}, expected a finite one above 0"
     )]
-    NoDensity {
+    NoSpreadOfExamples {
         /// What was found; NaN where no user has two examples.
         variance: f64,
     },

@@ -150,7 +150,8 @@ pub struct SequentialResult {
 ///
 /// # Errors
 /// [`AttackError::UnequalColumns`], [`AttackError::UserOnBothSides`], [`AttackError::NotFinite`];
-/// [`AttackError::NoExamples`] if at most 0 may be asked for; [`AttackError::TooFewUsers`] below 4 a side; [`AttackError::NoDensity`] if the examples of all users are equal;
+/// [`AttackError::NoExamples`] if at most 0 may be asked for; [`AttackError::TooFewUsers`] below 4 a side;
+/// [`AttackError::NoSpreadOfExamples`] if the examples of all users are equal;
 /// [`AttackError::TooFewToCalibrate`] if a rate is finer than the other users can show;
 /// [`AttackError::Stats`] if a rate is not above 0 and below 1, or they sum to 1.
 ///

@@ -255,10 +255,16 @@ pub enum StatsError {
         /// What was found.
         epsilon: f64,
     },
+    /// The mu of Gaussian differential privacy is negative or not finite.
+    #[error("expected a finite mu of at least 0, found {mu}")]
+    MuOutOfRange {
+        /// What was found.
+        mu: f64,
+    },
     /// A Gaussian mechanism has no finite epsilon at delta 0.
     #[error("mu-Gaussian differential privacy with mu {mu} has no finite epsilon at delta 0")]
     InfiniteEpsilon {
-        /// The lower bound on mu.
+        /// The mu.
         mu: f64,
     },
     /// A claim at a larger delta than an audit's, of which the audit says nothing.
@@ -268,6 +274,20 @@ pub enum StatsError {
         claimed: f64,
         /// Delta of the audit.
         audited: f64,
+    },
+    /// A bound that holds for Gaussian mechanisms, beside a claim that is not of one.
+    #[error("the audit is of Gaussian mechanisms, the claim of an epsilon of {epsilon} is of any")]
+    ClaimNotGaussian {
+        /// Epsilon of the claim.
+        epsilon: f64,
+    },
+    /// A bound is at another significance than was asked.
+    #[error("a bound at significance {asked} was asked, found one at {found}")]
+    BoundAtOtherSignificance {
+        /// What was asked.
+        asked: f64,
+        /// What was found.
+        found: f64,
     },
     /// Coins came out as fair ones do not.
     #[error("{heads} heads in {flips} flips of a coin that should be fair")]

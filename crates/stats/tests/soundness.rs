@@ -178,6 +178,15 @@ fn check_mu(release: fn(&mut ChaCha8Rng) -> Release, least_share: f64) {
 #[test]
 fn responses_are_bounded() {
     check_one_run(responses, 0.75);
+    let counts = [20, 60, 100, 150].map(|n| GuessCounts { n_in: n, n_out: n });
+    let bounds_at = |significance| {
+        releases(responses).map(move |released| {
+            let canaries = CoinFlippedCanaries::new(&released.coins, &released.statistic).unwrap();
+            let bound = canaries.epsilon_lower_bound(&counts, released.delta, significance).unwrap();
+            (bound.epsilon, released.epsilon)
+        })
+    };
+    check_bounds(bounds_at, 0.75);
 }
 
 #[test]

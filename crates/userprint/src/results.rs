@@ -50,6 +50,12 @@ pub(crate) struct Results {
     pub(crate) examples: ExampleCounts,
     /// Every statistic with every aggregate.
     pub(crate) attacks: Vec<AttackRow>,
+    /// How factors of users go with the headline statistic and with being detected.
+    pub(crate) exposure: Vec<FactorRow>,
+    /// Proposition 1's bounds of each held-in user, by measured value; no user is named.
+    pub(crate) bounds: Vec<BoundRow>,
+    /// AUROC by number of attack examples.
+    pub(crate) knowledge: Vec<KnowledgePoint>,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
     /// Step of the checkpoint under attack: the least held-in validation loss.
@@ -99,6 +105,64 @@ pub(crate) struct Detection {
     pub(crate) least_p_value: f64,
     /// The fewest users that can be detected at once with it; null where nobody can be.
     pub(crate) least_detected: Option<usize>,
+}
+
+/// How one factor goes with the headline statistic and with being detected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FactorRow {
+    /// Name of the factor.
+    pub(crate) factor: String,
+    /// Spearman's correlation with the statistic among held-in users.
+    pub(crate) held_in: AssociationRow,
+    /// The same among held-out users, where training plays no part.
+    pub(crate) held_out: AssociationRow,
+    /// The same among all.
+    pub(crate) all: AssociationRow,
+    /// Chance that the factor of a detected held-in user is higher than that of one not detected.
+    pub(crate) detected: AssociationRow,
+}
+
+/// An estimate with its interval, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AssociationRow {
+    /// Users with a value.
+    pub(crate) users: usize,
+    /// The correlation or chance.
+    pub(crate) estimate: Option<f64>,
+    /// Its 95 % interval.
+    pub(crate) interval: Option<[f64; 2]>,
+    /// Its p-value over all factors, by Holm's method.
+    pub(crate) adjusted_p_value: Option<f64>,
+    /// Why there is no estimate.
+    pub(crate) undefined: Option<String>,
+}
+
+/// Proposition 1 for one held-in user, nats per example; the divergences are of the user's words.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BoundRow {
+    /// The user's share of the fine-tuning tokens.
+    pub(crate) share: f64,
+    /// `log share + KL`.
+    pub(crate) lower: f64,
+    /// Mean log-likelihood ratio of the attack examples.
+    pub(crate) measured: f64,
+    /// `log(1 + share chi2)`, which is at most the paper's `share chi2`.
+    pub(crate) upper: f64,
+    /// Whether the measured value lies between them.
+    pub(crate) is_inside: bool,
+}
+
+/// AUROC with so many attack examples a user.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KnowledgePoint {
+    /// Attack examples drawn of each user.
+    pub(crate) n_examples: u32,
+    /// Users that have as many.
+    pub(crate) users: usize,
+    /// Mean AUROC over the draws.
+    pub(crate) auroc: f64,
+    /// Standard deviation over the draws.
+    pub(crate) auroc_std_dev: f64,
 }
 
 /// AUROC over resamples of users.

@@ -100,7 +100,7 @@ impl Sums {
     /// A fit in the wrong direction is no evidence: the sides then have one mean.
     fn density(&self, user_variance: f64, rest_variance: f64) -> Result<Density, AttackError> {
         if !(rest_variance > 0.0 && rest_variance.is_finite() && user_variance.is_finite()) {
-            return Err(AttackError::NoDensity { variance: rest_variance });
+            return Err(AttackError::NoSpreadOfExamples { variance: rest_variance });
         }
         let mean_held_in = self.mean_held_in.max(self.mean_held_out);
         Ok(Density { mean_held_in, mean_held_out: self.mean_held_out, user_variance, rest_variance })

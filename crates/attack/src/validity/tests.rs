@@ -65,7 +65,7 @@ fn blind_passes_noise() {
 #[test]
 fn blind_with_all_ties_has_p_one() {
     let check = blind(&[true, false, true], &|labels| vec![1.0; labels.len()], 1000, Seed(1)).unwrap();
-    assert_eq!(check, BlindCheck { auroc: 0.5, p_value: 1.0 });
+    assert_eq!(check, BlindCheck { auroc: 0.5, p_value: 1.0, least_p_value: 1.0 / 3.0 });
 }
 
 /// A classifier that answers with the labels it was fitted to leaks, and does as well on shuffled ones.
@@ -74,7 +74,7 @@ fn blind_is_not_fooled_by_a_leaking_classifier() {
     let leak = |labels: &[bool]| labels.iter().map(|&label| f64::from(label)).collect();
     let held_in: Vec<bool> = (0..40).map(|user| user % 2 == 0).collect();
     let check = blind(&held_in, &leak, 1000, Seed(1)).unwrap();
-    assert_eq!(check, BlindCheck { auroc: 1.0, p_value: 1.0 });
+    assert_eq!(check, BlindCheck { auroc: 1.0, p_value: 1.0, least_p_value: 1.0 / 1001.0 });
 }
 
 #[test]
@@ -335,6 +335,29 @@ fn a_missing_check_is_not_silent() {
     assert_eq!(found, Checked::Not(Missing::TimestampsOfOneSide));
     let found = source_shift(&by_turns(), &[Some(4); 24], 1000, Seed(1)).unwrap();
     assert_eq!(found, Checked::Not(Missing::SecondSource));
+}
+
+/// Of five users a side the widest split has p = 2 / 252, above a fourth of .01: nothing could void.
+#[test]
+fn too_few_users_are_not_a_pass() {
+    let outcome_of_null = |n_users: usize| {
+        let apart: Vec<f64> = (0..n_users).map(|user| if user % 2 == 0 { -10.0 } else { -20.0 }).collect();
+        let by_turns: Vec<f64> = (0..n_users).map(|user| -10.0 - (user / 2) as f64).collect();
+        let target = vec![-1.0; n_users];
+        [&apart, &by_turns].map(|reference| {
+            let mut validity = sound(Seed(3));
+            validity.null = null(&examples(&target, reference)).unwrap();
+            validity.verdicts().unwrap()[1].outcome.clone()
+        })
+    };
+    assert_eq!(
+        outcome_of_null(10),
+        [Outcome::NotChecked(Missing::Users), Outcome::NotChecked(Missing::Users)]
+    );
+    let [apart, by_turns] = outcome_of_null(24);
+    assert!(matches!(apart, Outcome::Void(_)) && by_turns == Outcome::Passed, "{apart:?} {by_turns:?}");
+    assert_eq!(share_of_one_split(5, 5), 1.0 / 252.0);
+    assert_eq!(share_of_one_split(2, 8), 1.0 / 45.0);
 }
 
 /// Four p-values of .004 are no evidence together where one alone would be.

@@ -1,6 +1,7 @@
 //! The lower bound on epsilon that an audit certifies.
 
 use crate::StatsError;
+use crate::interval::last_inside;
 
 /// What experiment a bound rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,8 @@ pub enum AuditKind {
 /// A mechanism that is `(epsilon', delta)` private for an `epsilon' < epsilon` gives such a bound with probability
 /// at most `significance`.
 ///
+/// Of kind [`AuditKind::OneRunGaussian`], that holds of mechanisms that are Gaussian private for some mu, and says
+/// nothing of others.
 /// Only the audits of this module make one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -52,13 +55,5 @@ pub(super) fn largest_rejected(rejected: impl Fn(f64) -> bool) -> f64 {
     while rejected(beyond) {
         (inside, beyond) = (beyond, 2.0 * beyond);
     }
-    while beyond - inside > 1e-12 * beyond {
-        let middle = f64::midpoint(inside, beyond);
-        if rejected(middle) {
-            inside = middle;
-        } else {
-            beyond = middle;
-        }
-    }
-    inside
+    last_inside(inside, beyond, |value| !rejected(value))
 }

@@ -37,13 +37,8 @@ impl MuLowerBound {
     /// # Ok::<(), userprint_stats::StatsError>(())
     /// ```
     pub fn epsilon_lower_bound(&self, delta: f64) -> Result<EpsilonLowerBound, StatsError> {
-        check_delta(delta)?;
-        if delta == 0.0 && self.mu > 0.0 {
-            return Err(StatsError::InfiniteEpsilon { mu: self.mu });
-        }
-        let epsilon = largest_rejected(|epsilon| gaussian_delta(self.mu, epsilon) > delta);
         Ok(EpsilonLowerBound {
-            epsilon,
+            epsilon: gaussian_epsilon(self.mu, delta)?,
             delta,
             significance: self.significance,
             kind: AuditKind::OneRunGaussian,
@@ -93,6 +88,15 @@ impl OneRunAudit {
         }
         false
     }
+}
+
+/// The epsilon at `delta` of mu-Gaussian differential privacy, for a mu of at least 0.
+pub(super) fn gaussian_epsilon(mu: f64, delta: f64) -> Result<f64, StatsError> {
+    check_delta(delta)?;
+    if delta == 0.0 && mu > 0.0 {
+        return Err(StatsError::InfiniteEpsilon { mu });
+    }
+    Ok(largest_rejected(|epsilon| gaussian_delta(mu, epsilon) > delta))
 }
 
 /// The delta of mu-Gaussian differential privacy at an epsilon.

@@ -212,6 +212,40 @@ fn verdicts() {
     );
 }
 
+#[test]
+fn gaussian_bounds_speak_of_gaussian_claims() {
+    let audit = OneRunAudit::new(1000, 100, 90).unwrap();
+    let bounds =
+        AuditBounds::at_both(|significance| audit.mu_lower_bound(significance)?.epsilon_lower_bound(1e-6))
+            .unwrap();
+    let verdict = |mu| PrivacyClaim::gaussian(mu, 1e-6).and_then(|claim| bounds.verdict(claim));
+    let [warn, fail] = [WARN_SIGNIFICANCE, FAIL_SIGNIFICANCE]
+        .map(|significance| audit.mu_lower_bound(significance).unwrap().mu);
+    assert_eq!(verdict(warn), Ok(Verdict::Consistent));
+    assert_eq!(verdict(warn - 1e-6), Ok(Verdict::Warn));
+    assert_eq!(verdict(fail - 1e-6), Ok(Verdict::Fail));
+    check_error(
+        bounds.verdict(PrivacyClaim::new(1.0, 1e-6).unwrap()),
+        "the audit is of Gaussian mechanisms, the claim of an epsilon of 1 is of any",
+    );
+    for mu in [-1.0, f64::NAN, f64::INFINITY] {
+        check_error(
+            PrivacyClaim::gaussian(mu, 1e-6),
+            &format!("expected a finite mu of at least 0, found {mu}"),
+        );
+    }
+    assert!(PrivacyClaim::gaussian(1.0, 0.0).is_err());
+}
+
+#[test]
+fn a_verdict_needs_bounds_at_its_significances() {
+    let audit = OneRunAudit::new(1000, 100, 90).unwrap();
+    check_error(
+        AuditBounds::at_both(|_| audit.epsilon_lower_bound(0.0, 0.5)),
+        "a bound at significance 0.05 was asked, found one at 0.5",
+    );
+}
+
 /// Right guesses by sorting, the smaller number of two orders of ties: included rows first, or last.
 fn correct_by_definition(heads: &[bool], statistic: &[f64], counts: GuessCounts) -> u64 {
     let mut least = u64::MAX;

@@ -1,7 +1,8 @@
 //! What lower bounds say of a privacy claim.
 
-use super::EpsilonLowerBound;
 use super::bound::check_delta;
+use super::gaussian::gaussian_epsilon;
+use super::{AuditKind, EpsilonLowerBound};
 use crate::StatsError;
 
 /// A claim is warned of if the bound at this significance exceeds it.
@@ -15,6 +16,14 @@ pub const FAIL_SIGNIFICANCE: f64 = 0.001;
 pub struct PrivacyClaim {
     epsilon: f64,
     delta: f64,
+    of: ClaimOf,
+}
+
+/// What mechanisms a claim is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClaimOf {
+    Any,
+    Gaussian,
 }
 
 impl PrivacyClaim {
@@ -29,10 +38,50 @@ impl PrivacyClaim {
     pub fn new(epsilon: f64, delta: f64) -> Result<Self, StatsError> {
         check_delta(delta)?;
         if epsilon >= 0.0 {
-            Ok(Self { epsilon, delta })
+            Ok(Self { epsilon, delta, of: ClaimOf::Any })
         } else {
             Err(StatsError::EpsilonOutOfRange { epsilon })
         }
+    }
+
+    /// What mu-Gaussian differential privacy claims at `delta`.
+    ///
+    /// # Errors
+    /// [`StatsError::MuOutOfRange`] if mu is negative or not finite, [`StatsError::DeltaOutOfRange`] outside `[0, 1)`,
+    /// [`StatsError::InfiniteEpsilon`] at delta 0, unless mu is 0.
+    ///
+    /// # Reference
+    /// Dong, Roth & Su, arXiv:1905.02383, Corollary 2.13.
+    /// ```
+    /// let claim = userprint_stats::audit::PrivacyClaim::gaussian(1.0, 1e-5)?;
+    /// assert_eq!(format!("{:.4}", claim.epsilon()), "4.3772");
+    /// # Ok::<(), userprint_stats::StatsError>(())
+    /// ```
+    pub fn gaussian(mu: f64, delta: f64) -> Result<Self, StatsError> {
+        if !(0.0..f64::INFINITY).contains(&mu) {
+            return Err(StatsError::MuOutOfRange { mu });
+        }
+        Ok(Self { epsilon: gaussian_epsilon(mu, delta)?, delta, of: ClaimOf::Gaussian })
+    }
+
+    /// The epsilon that is claimed.
+    ///
+    /// ```
+    /// assert_eq!(userprint_stats::audit::PrivacyClaim::new(2.0, 1e-5)?.epsilon(), 2.0);
+    /// # Ok::<(), userprint_stats::StatsError>(())
+    /// ```
+    pub fn epsilon(&self) -> f64 {
+        self.epsilon
+    }
+
+    /// The delta at which it is claimed.
+    ///
+    /// ```
+    /// assert_eq!(userprint_stats::audit::PrivacyClaim::new(2.0, 1e-5)?.delta(), 1e-5);
+    /// # Ok::<(), userprint_stats::StatsError>(())
+    /// ```
+    pub fn delta(&self) -> f64 {
+        self.delta
     }
 }
 
@@ -58,7 +107,7 @@ impl AuditBounds {
     /// Asks for the bound at [`WARN_SIGNIFICANCE`] and at [`FAIL_SIGNIFICANCE`].
     ///
     /// # Errors
-    /// Those of `bound_at`.
+    /// Those of `bound_at`; [`StatsError::BoundAtOtherSignificance`] if it answers for another than was asked.
     ///
     /// ```
     /// use userprint_stats::audit::{AuditBounds, OneRunAudit};
@@ -70,7 +119,16 @@ impl AuditBounds {
     pub fn at_both(
         bound_at: impl Fn(f64) -> Result<EpsilonLowerBound, StatsError>,
     ) -> Result<Self, StatsError> {
-        Ok(Self { warn: bound_at(WARN_SIGNIFICANCE)?, fail: bound_at(FAIL_SIGNIFICANCE)? })
+        let checked = |asked| {
+            let bound = bound_at(asked)?;
+            let found = bound.significance;
+            if found == asked {
+                Ok(bound)
+            } else {
+                Err(StatsError::BoundAtOtherSignificance { asked, found })
+            }
+        };
+        Ok(Self { warn: checked(WARN_SIGNIFICANCE)?, fail: checked(FAIL_SIGNIFICANCE)? })
     }
 
     /// The bound at [`WARN_SIGNIFICANCE`], the larger one.
@@ -105,6 +163,8 @@ impl AuditBounds {
     ///
     /// # Errors
     /// [`StatsError::ClaimAtLargerDelta`]: a bound says nothing of guarantees at a larger delta than its own.
+    /// [`StatsError::ClaimNotGaussian`]: bounds of kind [`AuditKind::OneRunGaussian`] speak of
+    /// [`PrivacyClaim::gaussian`] alone.
     ///
     /// ```
     /// use userprint_stats::audit::{AuditBounds, OneRunAudit, PrivacyClaim, Verdict};
@@ -119,6 +179,9 @@ impl AuditBounds {
         let delta = self.warn.delta.min(self.fail.delta);
         if claim.delta > delta {
             return Err(StatsError::ClaimAtLargerDelta { claimed: claim.delta, audited: delta });
+        }
+        if claim.of == ClaimOf::Any && [self.warn.kind, self.fail.kind].contains(&AuditKind::OneRunGaussian) {
+            return Err(StatsError::ClaimNotGaussian { epsilon: claim.epsilon });
         }
         Ok(if self.fail.epsilon > claim.epsilon {
             Verdict::Fail

@@ -22,7 +22,8 @@ pub(super) fn plot(points: &[KnowledgePoint]) -> Result<Option<String>, ReportEr
     let room = ((most - least) * 0.08).max(0.01);
     let y = Axis::linear(least - room..most + room, 6, "AUROC");
     canvas::svg("knowledge", "AUROC by number of attack examples", |area| {
-        let entries = [(Swatch::Line, HELD_IN, "mean over draws, ±1 deviation"), (Swatch::Dashed, GUIDE, "guessing")];
+        let entries =
+            [(Swatch::Line, HELD_IN, "mean over draws, ±1 deviation"), (Swatch::Dashed, GUIDE, "guessing")];
         canvas::legend(area, &entries)?;
         let mut chart = canvas::chart(area, &x, &y)?;
         canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;

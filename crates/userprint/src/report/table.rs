@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
-use crate::results::{AttackRow, CheckRow, Detection, Results};
+use crate::results::{AssociationRow, AttackRow, CheckRow, Detection, FactorRow, Results};
 
 /// A titled table; `note` explains it in a sentence or two.
 pub(super) struct Table {
@@ -168,6 +168,62 @@ pub(super) fn detection(results: &Results) -> Table {
         is_wide: false,
     }
 }
+
+/// What makes users easy to find.
+pub(super) fn exposure(results: &Results) -> Table {
+    let signed_interval = |[low, high]: [f64; 2]| format!("{} to {}", decimals(low, 2), decimals(high, 2));
+    let correlation = |found: &AssociationRow| match (found.estimate, found.interval) {
+        (Some(estimate), Some(ends)) => format!("{} ({})", signed(estimate, 2), signed_interval(ends)),
+        _ => "–".to_string(),
+    };
+    let p_value =
+        |found: &AssociationRow| found.adjusted_p_value.map_or("–".to_string(), |p| probability(p, 3));
+    let chance = |found: &AssociationRow| match (found.estimate, found.interval) {
+        (Some(estimate), Some(ends)) => format!("{} ({})", probability(estimate, 2), interval(ends, 2)),
+        _ => "–".to_string(),
+    };
+    let line = |found: &FactorRow| {
+        let name =
+            FACTORS.iter().find(|(name, _)| *name == found.factor).map_or(&*found.factor, |(_, name)| name);
+        row(vec![
+            text(name),
+            number(correlation(&found.held_in)),
+            number(p_value(&found.held_in)),
+            number(correlation(&found.held_out)),
+            number(chance(&found.detected)),
+        ])
+    };
+    Table {
+        title: "What goes with exposure",
+        note: "Spearman's correlation of each factor with the headline statistic, and the chance that a detected \
+               held-in user has more of it than one that is not detected; 95\u{a0}% intervals, p-values over all \
+               factors (Holm). A correlation that held-out users show, too, does not come from training on them. \
+               The two divergences from scores are made of the numbers that the statistic is made of."
+            .to_string(),
+        head: vec![
+            text("Factor"),
+            number("With the statistic, held-in"),
+            number("p"),
+            number("held-out"),
+            number("More of it if detected"),
+        ],
+        rows: results.exposure.iter().map(line).collect(),
+        is_wide: true,
+    }
+}
+
+/// Names of factors for readers.
+const FACTORS: [(&str, &str); 9] = [
+    ("share", "share of the tokens trained on"),
+    ("n_train_examples", "training examples"),
+    ("n_train_tokens", "training tokens"),
+    ("n_duplicates", "duplicates among them"),
+    ("phrase_overlap", "phrases of its own, repeated"),
+    ("ngram_divergence", "words unlike the others'"),
+    ("reference_loss", "loss under the reference"),
+    ("kl", "KL divergence, from scores"),
+    ("chi_square", "chi-square divergence, from scores"),
+];
 
 /// TPR at FPR of the headline attack.
 pub(super) fn rates(results: &Results, n_held_out: usize) -> Table {

@@ -1,6 +1,7 @@
 //! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
 
 mod checks;
+mod factors;
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,9 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let validity = checks::validity(pipeline, &examples, &users, &scored, &headline)?;
     let per_user = per_user(&headline.users, experiment.raw.attack.false_discovery_rate)?;
     write_statistics(pipeline, &users, &headline, &per_user, &grid)?;
-    let results = results(pipeline, &scored, &headline, &per_user, &grid, &validity)?;
+    let mut results = results(pipeline, &scored, &headline, &per_user, &grid, &validity)?;
+    (results.exposure, results.bounds) =
+        factors::factors(pipeline, &users, &scored, &headline.users, &per_user)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
     let void = if results.void.is_empty() { "valid" } else { "VOID" };
     let note = format!(
@@ -176,6 +179,9 @@ fn results(
         users: user_counts(pipeline)?,
         examples: example_counts(pipeline, scored)?,
         attacks: grid.iter().map(row).collect(),
+        exposure: Vec::new(),
+        bounds: Vec::new(),
+        knowledge: Vec::new(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
         model: read_summary(pipeline)?,
