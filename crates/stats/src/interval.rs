@@ -25,6 +25,16 @@ impl Interval {
     }
 }
 
+/// An interval of an AUROC, and whether it is known to cover.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AurocInterval {
+    /// Where the AUROC lies.
+    pub interval: Interval,
+    /// Whether the sample is outside the range in which the coverage was checked: fewer than 20 users on a side, or an
+    /// AUROC further than .4 from one half.
+    pub is_approximate: bool,
+}
+
 pub(crate) fn check_significance(significance: f64) -> Result<(), StatsError> {
     if significance > 0.0 && significance < 1.0 {
         Ok(())

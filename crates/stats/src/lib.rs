@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`roc`], [`interval`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
+//! Read the modules in this order: [`roc`], [`interval`], [`delong`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
 //! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`error`].
 
 pub mod binomial;
@@ -7,11 +7,13 @@ pub mod bootstrap;
 mod column;
 pub mod conformal;
 pub mod correlation;
+pub mod delong;
 pub mod error;
 pub mod interval;
 mod levels;
 pub mod multiple;
 pub mod permutation;
+mod placement;
 pub mod pooled;
 pub mod rank_test;
 pub mod roc;
@@ -19,11 +21,12 @@ pub mod sequential;
 pub mod t_test;
 
 pub use binomial::{binomial_lower_bound, binomial_upper_bound, clopper_pearson};
-pub use bootstrap::{Bootstrap, bootstrap_auroc};
+pub use bootstrap::{Bootstrap, Resamples, bootstrap_auroc};
 pub use conformal::conformal_p_values;
 pub use correlation::{Correlation, spearman};
+pub use delong::{PairedAuroc, paired_delong};
 pub use error::{Side, StatsError};
-pub use interval::Interval;
+pub use interval::{AurocInterval, Interval};
 pub use multiple::{benjamini_hochberg, benjamini_hochberg_adjusted, holm, holm_adjusted};
 pub use permutation::permutation_p_value;
 pub use pooled::{Stratum, pooled_auroc, pooled_interval};

@@ -2,9 +2,8 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::StatsError;
 use crate::levels::{Count, Pairs};
-use crate::roc::counts_by_level;
+use crate::{Roc, StatsError};
 
 /// The most additions that the exact null distribution may take.
 const MAX_STEPS: usize = 10_000_000;
@@ -40,7 +39,7 @@ pub struct RankTest {
 /// Where all values are tied every order gives the same `U`, and the p-value is 1.
 ///
 /// # Errors
-/// [`StatsError::EmptySide`], or [`StatsError::NotFinite`] with the side and the position.
+/// Those of [`Roc::new`].
 ///
 /// # Reference
 /// Mann & Whitney, Annals of Mathematical Statistics 18(1), 1947 (the recursion);
@@ -56,8 +55,9 @@ pub fn mann_whitney(
     held_out: &[f64],
     alternative: Alternative,
 ) -> Result<RankTest, StatsError> {
-    let (_, counts) = counts_by_level(held_in, held_out)?;
-    let pairs = Pairs::count(&counts);
+    let roc = Roc::new(held_in, held_out)?;
+    let pairs = roc.pairs();
+    let counts: Vec<Count> = roc.levels().map(|(_, count)| count).collect();
     let tied = counts.iter().any(|count| count.held_in + count.held_out > 1);
     let exact = if tied { None } else { orders_by_wins(held_in.len(), held_out.len()) };
     let p_value = match &exact {
@@ -65,7 +65,7 @@ pub fn mann_whitney(
         None => normal_p_value(&counts, pairs, alternative),
     };
     let is_exact = exact.is_some() || counts.len() == 1;
-    Ok(RankTest { auroc: pairs.share_won(), p_value, is_exact })
+    Ok(RankTest { auroc: roc.auroc(), p_value, is_exact })
 }
 
 /// Both tails, the upper and the lower, joined as the alternative says.
