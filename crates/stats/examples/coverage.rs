@@ -115,7 +115,7 @@ fn intervals(roc: &Roc, sizes: (usize, usize), seed: u64) -> [Option<Interval>; 
     let level = 2.0 * Normal::standard().sf(t);
     let resamples = Resamples::of_auroc(roc, RESAMPLES, seed).expect("enough resamples");
     [
-        roc.auroc_interval(0.05).ok().map(|printed| printed.interval),
+        roc.auroc_interval(0.05).ok(),
         newcombe,
         Some(around(1.959_963_984_540_054 * variance.sqrt())),
         logit,

@@ -1,10 +1,11 @@
 //! Rank correlation: whether a property of users goes with their statistic.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::column::{check_column, check_length};
 use crate::interval::check_significance;
 use crate::levels::Levels;
+use crate::student::upper_tail;
 use crate::{Interval, StatsError};
 
 /// The most rows whose orders are all tried for the p-value: 8! = 40 320.
@@ -116,7 +117,7 @@ fn share_as_far(x: &[i64], mut y: Vec<i64>, observed: i128) -> f64 {
 fn t_p_value(coefficient: f64, n: usize) -> f64 {
     let freedom = (n - 2) as f64;
     let t = coefficient.abs() * (freedom / ((1.0 - coefficient) * (1.0 + coefficient))).sqrt();
-    let tail = StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |t_of| t_of.sf(t));
+    let tail = upper_tail(t, freedom).unwrap_or(1.0);
     let least = (1..=n).map(|i| i as f64).product::<f64>().recip() * 2.0;
     (2.0 * tail).max(least).clamp(f64::MIN_POSITIVE, 1.0)
 }

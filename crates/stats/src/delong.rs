@@ -205,7 +205,12 @@ impl Influences {
     }
 
     fn variance(&self) -> f64 {
-        variance_of_mean(&self.held_in) + variance_of_mean(&self.held_out)
+        self.variances().iter().sum()
+    }
+
+    /// What either side contributes to the variance.
+    pub(crate) fn variances(&self) -> [f64; 2] {
+        [variance_of_mean(&self.held_in), variance_of_mean(&self.held_out)]
     }
 }
 

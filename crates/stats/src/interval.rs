@@ -14,6 +14,11 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The smallest interval that holds both.
+    pub(crate) fn hull(self, other: Self) -> Self {
+        Self { lower: self.lower.min(other.lower), upper: self.upper.max(other.upper) }
+    }
+
     /// Whether a value lies in it, ends included.
     ///
     /// ```
@@ -23,16 +28,6 @@ impl Interval {
     pub fn contains(&self, value: f64) -> bool {
         (self.lower..=self.upper).contains(&value)
     }
-}
-
-/// An interval of an AUROC, and whether it is known to cover.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AurocInterval {
-    /// Where the AUROC lies.
-    pub interval: Interval,
-    /// Whether the sample is outside the range in which the coverage was checked: fewer than 20 users on a side, or an
-    /// AUROC further than .4 from one half.
-    pub is_approximate: bool,
 }
 
 pub(crate) fn check_significance(significance: f64) -> Result<(), StatsError> {
@@ -55,6 +50,14 @@ pub(crate) fn newcombe(
     let variance = |theta: f64| hanley_mcneil_variance(theta, n_held_in as f64, n_held_out as f64);
     let outside = |theta: f64| (theta - auroc).abs() > z * variance(theta).sqrt();
     Ok(Interval { lower: last_inside(auroc, 0.0, outside), upper: last_inside(auroc, 1.0, outside) })
+}
+
+/// Wilson's score interval of a share seen among so many trials, `quantile` standard errors wide; trials may be fractional.
+pub(crate) fn wilson(share: f64, trials: f64, quantile: f64) -> Interval {
+    let ratio = quantile * quantile / trials;
+    let centre = (share + ratio / 2.0) / (1.0 + ratio);
+    let reach = (ratio * (share * (1.0 - share) + ratio / 4.0)).sqrt() / (1.0 + ratio);
+    Interval { lower: centre - reach, upper: centre + reach }
 }
 
 /// Hanley and McNeil's variance with Newcombe's averaging of the two sample sizes in the bracket.

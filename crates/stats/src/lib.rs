@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`roc`], [`interval`], [`delong`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
+//! Read the modules in this order: [`roc`], [`interval`], [`auroc`], [`delong`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
 //! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`error`].
 
+pub mod auroc;
 pub mod binomial;
 pub mod bootstrap;
 mod column;
@@ -9,6 +10,8 @@ pub mod conformal;
 pub mod correlation;
 pub mod delong;
 pub mod error;
+#[cfg(test)]
+mod golden;
 pub mod interval;
 mod levels;
 pub mod multiple;
@@ -18,6 +21,7 @@ pub mod pooled;
 pub mod rank_test;
 pub mod roc;
 pub mod sequential;
+mod student;
 pub mod t_test;
 
 pub use binomial::{binomial_lower_bound, binomial_upper_bound, clopper_pearson};
@@ -26,7 +30,7 @@ pub use conformal::conformal_p_values;
 pub use correlation::{Correlation, spearman};
 pub use delong::{PairedAuroc, paired_delong};
 pub use error::{Side, StatsError};
-pub use interval::{AurocInterval, Interval};
+pub use interval::Interval;
 pub use multiple::{benjamini_hochberg, benjamini_hochberg_adjusted, holm, holm_adjusted};
 pub use permutation::permutation_p_value;
 pub use pooled::{Stratum, pooled_auroc, pooled_interval};

@@ -1,7 +1,6 @@
 //! ROC curves: how well a statistic separates held-in from held-out.
 
 use crate::column::{check_column, check_length};
-use crate::interval::{AurocInterval, newcombe};
 use crate::levels::{Count, Pairs};
 use crate::{Interval, Side, StatsError, clopper_pearson};
 
@@ -187,34 +186,6 @@ impl Roc {
     /// ```
     pub fn tpr_at_fpr_interval(&self, fpr: f64, significance: f64) -> Result<Interval, StatsError> {
         clopper_pearson(self.detected_at_fpr(fpr)? as u64, self.held_in.len() as u64, significance)
-    }
-
-    /// Score interval of the AUROC, from its value and the sizes of the sides alone.
-    ///
-    /// All `theta` with `|theta - AUROC| <= z sqrt(V(theta))`, where with `N = (n + m) / 2`
-    /// `V(theta) = theta (1 - theta) [1 + (N - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))] / (n m)`.
-    /// It has a width even at AUROC 0 and 1.
-    ///
-    /// # Errors
-    /// [`StatsError::SignificanceOutOfRange`] unless `0 < significance < 1`.
-    ///
-    /// # Reference
-    /// Newcombe, Statistics in Medicine 25(4), 2006, part 2, method 5; the variance is Hanley & McNeil's, 1982.
-    /// ```
-    /// let roc = userprint_stats::Roc::new(&[3.0; 20], &[1.0; 20])?;
-    /// let interval = roc.newcombe_interval(0.05)?;
-    /// assert!(interval.upper == 1.0 && 0.8 < interval.lower && interval.lower < 0.9);
-    /// # Ok::<(), userprint_stats::StatsError>(())
-    /// ```
-    pub fn newcombe_interval(&self, significance: f64) -> Result<Interval, StatsError> {
-        newcombe(self.auroc(), self.held_in.len(), self.held_out.len(), significance)
-    }
-
-    /// Newcombe's.
-    pub fn auroc_interval(&self, significance: f64) -> Result<AurocInterval, StatsError> {
-        let (n, m) = (self.held_in.len(), self.held_out.len());
-        let interval = newcombe(self.auroc(), n, m, significance)?;
-        Ok(AurocInterval { interval, is_approximate: n.min(m) < 20 || (self.auroc() - 0.5).abs() > 0.4 })
     }
 
     /// How many held-in values lie above the highest held-out value that must not be taken for held-in.

@@ -118,12 +118,7 @@ fn interval_covers() {
         };
         let covered = (0..4000)
             .filter(|_| {
-                Roc::new(&draw(shift), &draw(0.0))
-                    .unwrap()
-                    .auroc_interval(0.05)
-                    .unwrap()
-                    .interval
-                    .contains(auroc)
+                Roc::new(&draw(shift), &draw(0.0)).unwrap().auroc_interval(0.05).unwrap().contains(auroc)
             })
             .count();
         assert!((3700..=3940).contains(&covered), "{covered} of 4000 at {auroc}");
@@ -175,6 +170,6 @@ proptest! {
             points.windows(2).map(|w| (w[1].fpr - w[0].fpr) * (w[0].tpr + w[1].tpr) / 2.0).sum();
         prop_assert!((area - roc.auroc()).abs() < 1e-12);
         prop_assert!(roc.hull_auroc() >= roc.auroc());
-        prop_assert!(roc.auroc_interval(0.05).unwrap().interval.contains(roc.auroc()));
+        prop_assert!(roc.auroc_interval(0.05).unwrap().contains(roc.auroc()));
     }
 }

@@ -1,0 +1,1 @@
+//! Coverage of the printed interval, and its ends.
