@@ -4,28 +4,43 @@ use std::collections::BTreeMap;
 
 use userprint_core::{TextScores, UserIdx};
 
-use crate::{AttackError, Model};
+use crate::scores::check_scores;
+use crate::{AttackError, Evidence, Model};
+
+/// Scores of texts by a model that has a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedScores {
+    /// What the model is called in results.
+    pub name: String,
+    /// Its scores, one row a text.
+    pub scores: TextScores,
+}
 
 /// The attack examples of held-in and held-out users, scored by target and reference.
 ///
 /// # Guarantees
 /// - All columns have one entry a row.
 /// - A user is on one side only.
-/// - Log-likelihoods are finite and at most 0, and every row has a scored token.
+/// - Log-likelihoods are finite and at most 0, every row has a scored token, and some row of each model is not 0.
+/// - Where there are token log-probabilities, each row has as many as it says and they add up to its total.
+/// - References have names, each its own.
 #[derive(Clone, Debug)]
 pub struct ScoredExamples {
     user: Vec<UserIdx>,
     held_in: Vec<bool>,
     target: TextScores,
     reference: TextScores,
+    more_references: Vec<NamedScores>,
+    zlib_bytes: Option<Vec<u32>>,
 }
 
 impl ScoredExamples {
     /// Puts the columns together: whose text a row is, whether that user was trained on, and the scores.
     ///
     /// # Errors
-    /// [`AttackError::UnequalColumns`]; and, with the row, [`AttackError::UserOnBothSides`],
-    /// [`AttackError::BadLogLikelihood`], [`AttackError::NoTokens`].
+    /// [`AttackError::UnequalColumns`] and [`AttackError::NothingScored`]; and, with the row,
+    /// [`AttackError::UserOnBothSides`], [`AttackError::BadLogLikelihood`], [`AttackError::NoTokens`],
+    /// [`AttackError::UnequalTokens`], [`AttackError::BadTokenValue`], [`AttackError::TokensDoNotSum`].
     ///
     /// ```
     /// use userprint_attack::ScoredExamples;
@@ -58,7 +73,61 @@ impl ScoredExamples {
         }
         check_scores(Model::Target, &target, user.len())?;
         check_scores(Model::Reference, &reference, user.len())?;
-        Ok(Self { user, held_in, target, reference })
+        Ok(Self { user, held_in, target, reference, more_references: Vec::new(), zlib_bytes: None })
+    }
+
+    /// Adds the length of each text after zlib, bytes.
+    ///
+    /// # Errors
+    /// [`AttackError::UnequalColumns`]; [`AttackError::NoBytes`] with the row that has none, as no text does.
+    ///
+    /// ```
+    /// # use userprint_attack::{AttackError, ScoredExamples};
+    /// # use userprint_core::{TextScores, UserIdx};
+    /// let scores = TextScores { log_likelihood: vec![-1.0], n_tokens: vec![2], ..TextScores::default() };
+    /// let examples = ScoredExamples::new(vec![UserIdx(0)], vec![true], scores.clone(), scores)?;
+    /// assert_eq!(examples.clone().with_zlib_bytes(vec![14])?.zlib_bytes(), Some(&[14][..]));
+    /// assert_eq!(examples.with_zlib_bytes(vec![0]).unwrap_err(), AttackError::NoBytes { row: 0 });
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn with_zlib_bytes(mut self, zlib_bytes: Vec<u32>) -> Result<Self, AttackError> {
+        check_length("zlib_bytes", zlib_bytes.len(), self.len())?;
+        if let Some(row) = zlib_bytes.iter().position(|&bytes| bytes == 0) {
+            return Err(AttackError::NoBytes { row });
+        }
+        self.zlib_bytes = Some(zlib_bytes);
+        Ok(self)
+    }
+
+    /// Adds the scores of further models that were trained on none of the users: other checkpoints, or shadows.
+    ///
+    /// Results are of their average, or of each; there is no way to ask for the best, since that would be chosen
+    /// on the users that it is judged on.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`] for each model's scores; [`AttackError::ReferenceName`] for an empty name or one
+    /// that is taken.
+    ///
+    /// ```
+    /// # use userprint_attack::{NamedScores, ScoredExamples};
+    /// # use userprint_core::{TextScores, UserIdx};
+    /// let scores = TextScores { log_likelihood: vec![-1.0], n_tokens: vec![2], ..TextScores::default() };
+    /// let examples = ScoredExamples::new(vec![UserIdx(0)], vec![true], scores.clone(), scores.clone())?;
+    /// let gpt2 = || NamedScores { name: "gpt2".to_owned(), scores: scores.clone() };
+    /// assert_eq!(examples.clone().with_more_references(vec![gpt2()])?.more_references()[0].name, "gpt2");
+    /// let twice = examples.with_more_references(vec![gpt2(), gpt2()]).unwrap_err();
+    /// assert_eq!(twice.to_string(), "reference 1 is named `gpt2`, expected a name that no other has");
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn with_more_references(mut self, references: Vec<NamedScores>) -> Result<Self, AttackError> {
+        for (index, NamedScores { name, scores }) in references.iter().enumerate() {
+            if name.is_empty() || references[..index].iter().any(|before| before.name == *name) {
+                return Err(AttackError::ReferenceName { index, name: name.clone() });
+            }
+            check_scores(Model::MoreReference { index }, scores, self.len())?;
+        }
+        self.more_references = references;
+        Ok(self)
     }
 
     /// Number of rows.
@@ -132,43 +201,52 @@ impl ScoredExamples {
     pub fn reference(&self) -> &TextScores {
         &self.reference
     }
+
+    /// Scores by further models, in the order in which they were given.
+    ///
+    /// ```
+    /// # use userprint_attack::ScoredExamples;
+    /// let none = ScoredExamples::new(vec![], vec![], Default::default(), Default::default())?;
+    /// assert!(none.more_references().is_empty());
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn more_references(&self) -> &[NamedScores] {
+        &self.more_references
+    }
+
+    /// Length of each text after zlib, bytes, where it was measured.
+    ///
+    /// ```
+    /// # use userprint_attack::ScoredExamples;
+    /// let none = ScoredExamples::new(vec![], vec![], Default::default(), Default::default())?;
+    /// assert_eq!(none.zlib_bytes(), None);
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn zlib_bytes(&self) -> Option<&[u32]> {
+        self.zlib_bytes.as_deref()
+    }
+
+    /// All that is known about a row; its fields are empty if there is no such row.
+    ///
+    /// ```
+    /// # use userprint_attack::ScoredExamples;
+    /// let none = ScoredExamples::new(vec![], vec![], Default::default(), Default::default())?;
+    /// assert_eq!(none.evidence(0).target_log_likelihood(), None);
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn evidence(&self, row: usize) -> Evidence<'_> {
+        Evidence {
+            target: &self.target,
+            reference: Some(&self.reference),
+            more_references: &self.more_references,
+            zlib_bytes: self.zlib_bytes(),
+            row,
+        }
+    }
 }
 
 pub(crate) fn check_length(column: &'static str, found: usize, expected: usize) -> Result<(), AttackError> {
     if found == expected { Ok(()) } else { Err(AttackError::UnequalColumns { column, found, expected }) }
-}
-
-fn check_scores(model: Model, scores: &TextScores, n_rows: usize) -> Result<(), AttackError> {
-    let [log_likelihood, n_tokens, tokens, moments] = match model {
-        Model::Target => {
-            ["target.log_likelihood", "target.n_tokens", "target.token_log_probs", "target.moments"]
-        }
-        Model::Reference => [
-            "reference.log_likelihood",
-            "reference.n_tokens",
-            "reference.token_log_probs",
-            "reference.moments",
-        ],
-    };
-    check_length(log_likelihood, scores.log_likelihood.len(), n_rows)?;
-    check_length(n_tokens, scores.n_tokens.len(), n_rows)?;
-    if let Some(token_log_probs) = &scores.token_log_probs {
-        check_length(tokens, token_log_probs.n_rows(), n_rows)?;
-    }
-    if let Some(columns) = &scores.moments {
-        for found in [columns.mean.n_rows(), columns.std_dev.n_rows(), columns.is_argmax.n_rows()] {
-            check_length(moments, found, n_rows)?;
-        }
-    }
-    for (row, &value) in scores.log_likelihood.iter().enumerate() {
-        if !value.is_finite() || value > 0.0 {
-            return Err(AttackError::BadLogLikelihood { model, row, value });
-        }
-    }
-    match scores.n_tokens.iter().position(|&n| n == 0) {
-        Some(row) => Err(AttackError::NoTokens { model, row }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,44 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`aggregate`], [`users`],
-//! [`result`], [`validity`], [`error`].
+//! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`example_statistics`],
+//! [`aggregate`], [`users`], [`result`], [`grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
+//! [`knowledge`], [`mod@sequential`], [`validity`], [`audit`], [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
+pub mod audit;
 pub mod error;
+pub mod example_statistics;
 pub mod examples;
+pub mod exposure;
+pub mod grid;
+pub mod knowledge;
+pub mod lira;
+pub mod per_user;
+pub mod percent;
 pub mod result;
+pub mod rmia;
+mod scores;
+pub mod sequential;
 pub mod statistic;
 pub mod statistics;
 pub mod users;
 pub mod validity;
 
 pub use aggregate::Aggregate;
+pub use audit::{AuditPlan, UserAudit, audit_users};
 pub use error::{AttackError, Model};
-pub use examples::ScoredExamples;
+pub use example_statistics::{ExampleStatistics, example_statistics};
+pub use examples::{NamedScores, ScoredExamples};
+pub use grid::{Grid, GridCell, LeftOut, grid};
+pub use knowledge::{KnowledgePoint, knowledge_curve, knowledge_steps};
+pub use per_user::{PerUser, per_user};
+pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};
 pub use statistic::{Evidence, Needs, Statistic};
-pub use statistics::{LikelihoodRatio, LogLikelihood, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood};
+pub use statistics::{
+    CalibratedMinKPlusPlus, ErrorZoneRatio, HardTokens, LikelihoodRatio, LogLikelihood,
+    MeanReferenceLikelihoodRatio, MinK, MinKPlusPlus, TokenMeanLikelihoodRatio, TokenMeanLogLikelihood,
+    WindowShare, ZlibRatio,
+};
 pub use users::{UserStatistics, user_statistics};
 pub use validity::Validity;

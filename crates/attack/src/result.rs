@@ -72,7 +72,8 @@ pub(crate) fn roc(users: &UserStatistics) -> Result<Roc, AttackError> {
     Ok(Roc::new(&held_in, &held_out)?)
 }
 
-fn sides(users: &UserStatistics) -> Result<(Vec<f64>, Vec<f64>), AttackError> {
+/// The statistics of held-in and of held-out users; checks the columns, which are public.
+pub(crate) fn sides(users: &UserStatistics) -> Result<(Vec<f64>, Vec<f64>), AttackError> {
     check_length("held_in", users.held_in.len(), users.user.len())?;
     check_length("statistic", users.statistic.len(), users.user.len())?;
     Ok(split(&users.statistic, &users.held_in))

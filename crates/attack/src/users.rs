@@ -1,10 +1,8 @@
 //! User statistics: one number a user.
 
-use std::collections::BTreeMap;
+use userprint_core::UserIdx;
 
-use userprint_core::{TextScores, UserIdx};
-
-use crate::{Aggregate, AttackError, Evidence, Model, ScoredExamples, Statistic};
+use crate::{Aggregate, AttackError, ScoredExamples, Statistic, example_statistics};
 
 /// One statistic of every user, in columns sorted by user; higher means held-in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,8 +20,7 @@ pub struct UserStatistics {
 /// Computes a statistic of each example and aggregates by user.
 ///
 /// # Errors
-/// [`AttackError::TooCoarse`] if the scores lack a detail that the statistic needs; [`AttackError::Undefined`]
-/// with the row where it is `None` or not finite; [`AttackError::UndefinedForUser`] if an aggregate overflows.
+/// Those of [`example_statistics`]; [`AttackError::UndefinedForUser`] if an aggregate overflows.
 ///
 /// # Reference
 /// Kandpal et al., arXiv:2310.09266, Sec. 3.
@@ -46,59 +43,16 @@ pub fn user_statistics(
     statistic: &dyn Statistic,
     aggregate: Aggregate,
 ) -> Result<UserStatistics, AttackError> {
-    statistics_with_target(examples, examples.target(), statistic, aggregate)
-}
-
-/// The same with other scores in the place of the target's, one row an example.
-pub(crate) fn statistics_with_target(
-    examples: &ScoredExamples,
-    target: &TextScores,
-    statistic: &dyn Statistic,
-    aggregate: Aggregate,
-) -> Result<UserStatistics, AttackError> {
-    let reference = statistic.needs().reference.then(|| examples.reference());
-    check_detail(statistic, Model::Target, target)?;
-    if let Some(reference) = reference {
-        check_detail(statistic, Model::Reference, reference)?;
-    }
-    let mut by_user: BTreeMap<UserIdx, (bool, Vec<f64>)> = BTreeMap::new();
-    for (row, (&user, &held_in)) in examples.user().iter().zip(examples.held_in()).enumerate() {
-        let value = statistic
-            .compute(&Evidence { target, reference, row })
-            .filter(|value| value.is_finite())
-            .ok_or(AttackError::Undefined { statistic: statistic.name(), row })?;
-        by_user.entry(user).or_insert((held_in, Vec::new())).1.push(value);
-    }
-    let mut users = UserStatistics::default();
-    for (user, (held_in, values)) in by_user {
-        let value = aggregate.apply(&values).ok_or(AttackError::UndefinedForUser {
-            statistic: statistic.name(),
-            aggregate: aggregate.name(),
-            user_idx: user.0,
-        })?;
-        users.user.push(user);
-        users.held_in.push(held_in);
-        users.statistic.push(value);
-        users.n_examples.push(values.len() as u32);
-    }
-    Ok(users)
-}
-
-fn check_detail(statistic: &dyn Statistic, model: Model, scores: &TextScores) -> Result<(), AttackError> {
-    let (needed, found) = (statistic.needs().detail, scores.detail());
-    if found >= needed {
-        return Ok(());
-    }
-    Err(AttackError::TooCoarse { statistic: statistic.name(), model, needed, found })
+    example_statistics(examples, statistic)?.aggregated(aggregate)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use userprint_core::Detail;
+    use userprint_core::{Detail, TextScores};
 
     use super::*;
-    use crate::{LikelihoodRatio, Needs};
+    use crate::{Evidence, LikelihoodRatio, Needs};
 
     /// Defined as told, at a detail as told.
     #[derive(Debug)]
@@ -108,12 +62,12 @@ mod tests {
     }
 
     impl Statistic for Fixed {
-        fn name(&self) -> &'static str {
-            "fixed"
+        fn name(&self) -> String {
+            "fixed".to_owned()
         }
 
         fn needs(&self) -> Needs {
-            Needs { detail: self.detail, reference: true }
+            Needs { reference: Some(Detail::Total), ..Needs::target(self.detail) }
         }
 
         fn compute(&self, evidence: &Evidence<'_>) -> Option<f64> {

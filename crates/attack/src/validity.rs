@@ -1,19 +1,42 @@
 //! Validity: checks whose failure voids a result.
 
 mod blind;
+mod checked;
+mod leakage;
 mod null;
 mod placebo;
+mod resolution;
+mod shift;
+
+use userprint_stats::holm_adjusted;
 
 pub use blind::{BlindCheck, blind};
+pub use checked::{Checked, Missing};
+pub use leakage::{LeakageCheck, MAX_NEAR_DUPLICATE_SHARE, leakage};
 pub use null::{NullCheck, null};
 pub use placebo::placebo;
+pub use resolution::{ResolutionCheck, resolution};
+pub use shift::{SourceShiftCheck, TimeShiftCheck, source_shift, time_shift};
+
+use crate::AttackError;
+
+/// The largest chance that any of the checks with a p-value voids a run whose sides were drawn alike.
+pub const FAMILYWISE_SIGNIFICANCE: f64 = 0.01;
+
+/// The fewest permutations of a check: their least p-value stays below a tenth of the family's significance.
+const MIN_PERMUTATIONS: u32 = 1000;
 
 /// The checks of one run.
+///
+/// Those with a p-value void a run by Holm's rule, together with chance at most [`FAMILYWISE_SIGNIFICANCE`] where
+/// held-in and held-out users were drawn alike, however the checks depend on each other.
+/// The others compare with what is exact in a sound run, or with a fixed rule.
 ///
 /// # Reference
 /// Meeus et al., arXiv:2406.17975, and Das et al., arXiv:2406.16201: attacks that seemed to work because held-in
 /// and held-out texts could be told apart without any model.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Holm, Scandinavian Journal of Statistics 6(2), 1979.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Validity {
     /// AUROC with the reference in the place of the target, see [`placebo`].
     pub placebo: f64,
@@ -21,45 +44,172 @@ pub struct Validity {
     pub null: NullCheck,
     /// Whether the texts alone tell the sides apart, see [`blind`].
     pub blind: BlindCheck,
+    /// Number of users that are on both sides.
+    pub shared_users: usize,
+    /// Whether attack examples were trained on, see [`leakage`].
+    pub leakage: Checked<LeakageCheck>,
+    /// Whether the sides wrote at different times, see [`time_shift`].
+    pub time_shift: Checked<TimeShiftCheck>,
+    /// Whether the sides come from different sources, see [`source_shift`].
+    pub source_shift: Checked<SourceShiftCheck>,
+    /// Which false positive rates can be claimed, see [`resolution`].
+    pub resolution: ResolutionCheck,
+}
+
+/// What one check says of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Name of the check, the field of [`Validity`].
+    pub check: &'static str,
+    /// The p-value, for a check that has one.
+    pub p_value: Option<f64>,
+    /// The p-value with Holm's adjustment over the checks of this run that have one.
+    pub adjusted_p_value: Option<f64>,
+    /// Whether the check passed.
+    pub outcome: Outcome,
+}
+
+/// Whether a check passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was found.
+    Passed,
+    /// The result must not be used, and why, in one sentence.
+    Void(String),
+    /// It could not be made.
+    NotChecked(Missing),
+}
+
+/// What a check found, before the p-values are adjusted to each other.
+enum Finding {
+    Ruled(Option<String>),
+    Tested { p_value: f64, reason: String },
+    NotChecked(Missing),
 }
 
 impl Validity {
-    /// Why the result must not be used, one sentence a reason; empty when it may.
+    /// What each check says, in the order of the fields.
+    ///
+    /// # Errors
+    /// [`AttackError::Stats`] if a p-value is no probability.
     ///
     /// ```
-    /// use userprint_attack::validity::{BlindCheck, NullCheck, Validity};
+    /// # use userprint_attack::validity::{BlindCheck, Checked, Missing, NullCheck, ResolutionCheck, Validity};
+    /// # use userprint_stats::Interval;
+    /// # let interval = Interval { lower: 0.41, upper: 0.63 };
+    /// # let validity = Validity {
+    /// #     placebo: 0.5,
+    /// #     null: NullCheck { auroc: 0.52, interval, p_value: 0.6 },
+    /// #     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0 },
+    /// #     shared_users: 0,
+    /// #     leakage: Checked::Not(Missing::TrainingTexts),
+    /// #     time_shift: Checked::Not(Missing::Timestamps),
+    /// #     source_shift: Checked::Not(Missing::Sources),
+    /// #     resolution: ResolutionCheck { n_held_out: 68, refused: vec![0.01], overclaimed: vec![] },
+    /// # };
+    /// let verdicts = validity.verdicts()?;
+    /// assert_eq!(verdicts[2].check, "blind");
+    /// assert_eq!(verdicts[2].adjusted_p_value, Some(2.0 / 1001.0)); // of two checks with a p-value
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn verdicts(&self) -> Result<Vec<Verdict>, AttackError> {
+        let findings = self.findings();
+        let p_values = findings.iter().filter_map(|(_, finding)| finding.p_value());
+        let mut adjusted = holm_adjusted(&p_values.collect::<Vec<_>>())?.into_iter();
+        let verdict = |(check, finding): (&'static str, Finding)| {
+            let p_value = finding.p_value();
+            let adjusted_p_value = p_value.and_then(|_| adjusted.next());
+            let outcome = match finding {
+                Finding::NotChecked(missing) => Outcome::NotChecked(missing),
+                Finding::Ruled(None) => Outcome::Passed,
+                Finding::Ruled(Some(reason)) => Outcome::Void(reason),
+                Finding::Tested { p_value, reason } => match adjusted_p_value {
+                    Some(adjusted) if adjusted <= FAMILYWISE_SIGNIFICANCE => Outcome::Void(format!(
+                        "{reason}, p = {p_value:.6}, over all checks {adjusted:.6}, not above .01"
+                    )),
+                    _ => Outcome::Passed,
+                },
+            };
+            Verdict { check, p_value, adjusted_p_value, outcome }
+        };
+        Ok(findings.into_iter().map(verdict).collect())
+    }
+
+    /// Why the result must not be used, one sentence a reason; empty when it may.
+    ///
+    /// # Errors
+    /// [`AttackError::Stats`] if a p-value is no probability.
+    ///
+    /// ```
+    /// use userprint_attack::validity::{BlindCheck, Checked, Missing, NullCheck, ResolutionCheck, Validity};
     /// use userprint_stats::Interval;
+    /// let interval = Interval { lower: 0.41, upper: 0.63 };
     /// let validity = Validity {
     ///     placebo: 0.5,
-    ///     null: NullCheck { auroc: 0.52, interval: Interval { lower: 0.41, upper: 0.63 }, void: false },
-    ///     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0, void: true },
+    ///     null: NullCheck { auroc: 0.52, interval, p_value: 0.6 },
+    ///     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0 },
+    ///     shared_users: 0,
+    ///     leakage: Checked::Not(Missing::TrainingTexts),
+    ///     time_shift: Checked::Not(Missing::Timestamps),
+    ///     source_shift: Checked::Not(Missing::Sources),
+    ///     resolution: ResolutionCheck { n_held_out: 68, refused: vec![0.01], overclaimed: vec![] },
     /// };
-    /// assert_eq!(validity.void_reasons(), [
-    ///     "a classifier that sees no model tells held-in from held-out users: AUROC 0.810, p = 0.000999, below .001"
+    /// assert_eq!(validity.void_reasons()?, [
+    ///     "a classifier that sees no model tells held-in from held-out users: AUROC 0.810, p = 0.000999, over all checks 0.001998, not above .01"
     /// ]);
+    /// # Ok::<(), userprint_attack::AttackError>(())
     /// ```
-    pub fn void_reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.placebo != 0.5 {
-            reasons.push(format!(
+    pub fn void_reasons(&self) -> Result<Vec<String>, AttackError> {
+        let reason = |verdict: Verdict| match verdict.outcome {
+            Outcome::Void(reason) => Some(reason),
+            Outcome::Passed | Outcome::NotChecked(_) => None,
+        };
+        Ok(self.verdicts()?.into_iter().filter_map(reason).collect())
+    }
+
+    fn findings(&self) -> [(&'static str, Finding); 8] {
+        let placebo = (self.placebo != 0.5).then(|| {
+            format!(
                 "with the reference in the place of the target the AUROC is {}, not exactly .5",
                 self.placebo
-            ));
-        }
-        if self.null.void {
-            reasons.push(format!(
-                "the reference alone tells held-in from held-out users: AUROC {:.3}, 99.9 % interval {:.3} to {:.3}",
-                self.null.auroc, self.null.interval.lower, self.null.interval.upper
-            ));
-        }
-        if self.blind.void {
-            reasons.push(format!(
-                "a classifier that sees no model tells held-in from held-out users: AUROC {:.3}, p = {:.6}, below .001",
-                self.blind.auroc, self.blind.p_value
-            ));
-        }
-        reasons
+            )
+        });
+        let shared =
+            (self.shared_users > 0).then(|| format!("{} users are held-in and held-out", self.shared_users));
+        [
+            ("placebo", Finding::Ruled(placebo)),
+            ("null", self.null.finding()),
+            ("blind", self.blind.finding()),
+            ("shared_users", Finding::Ruled(shared)),
+            ("leakage", Finding::of(&self.leakage, |check| Finding::Ruled(check.void_reason()))),
+            ("time_shift", Finding::of(&self.time_shift, TimeShiftCheck::finding)),
+            ("source_shift", Finding::of(&self.source_shift, SourceShiftCheck::finding)),
+            ("resolution", Finding::Ruled(self.resolution.void_reason())),
+        ]
     }
+}
+
+impl Finding {
+    fn of<T>(checked: &Checked<T>, found: impl Fn(&T) -> Self) -> Self {
+        match checked {
+            Checked::Done(check) => found(check),
+            Checked::Not(missing) => Self::NotChecked(*missing),
+        }
+    }
+
+    fn p_value(&self) -> Option<f64> {
+        match self {
+            Self::Tested { p_value, .. } => Some(*p_value),
+            Self::Ruled(_) | Self::NotChecked(_) => None,
+        }
+    }
+}
+
+fn check_permutations(permutations: u32) -> Result<(), AttackError> {
+    if permutations < MIN_PERMUTATIONS {
+        return Err(AttackError::TooFewPermutations { found: permutations, needed: MIN_PERMUTATIONS });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -31,6 +31,17 @@ pub struct Example {
     pub example_id: ExampleId,
     /// The text, never empty; it never enters a message.
     pub text: String,
+    /// When and where it was written, as far as the corpus says.
+    pub origin: Origin,
+}
+
+/// When and where a text was written, as far as a corpus says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Seconds since 1970 began, UTC.
+    pub timestamp_s: Option<i64>,
+    /// Hash of the name of its source: a forum, a mailbox, a site.
+    pub source: Option<u64>,
 }
 
 impl fmt::Debug for Example {
@@ -45,7 +56,11 @@ mod tests {
 
     #[test]
     fn debug_hides_the_text() {
-        let example = Example { example_id: ExampleId::new("secret-id"), text: "secret text".into() };
+        let example = Example {
+            example_id: ExampleId::new("secret-id"),
+            text: "secret text".into(),
+            origin: Origin::default(),
+        };
         let shown = format!("{example:?}");
         assert!(!shown.contains("secret"), "{shown}");
         assert!(shown.contains("11"), "{shown}");

@@ -13,7 +13,7 @@ pub mod tokenize;
 pub mod train_set;
 pub mod user;
 
-pub use example::{Example, ExampleId};
+pub use example::{Example, ExampleId, Origin};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use membership::{Membership, Role, UnknownName};
 pub use ragged::Ragged;

@@ -3,7 +3,7 @@
 use crate::{CorpusError, Position};
 
 /// Names of the columns to read.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
     /// Who the text belongs to: a string or an integer.
@@ -12,6 +12,10 @@ pub struct Columns {
     pub text: String,
     /// Unique within the user: a string or an integer. Without it the id is made from the text.
     pub example_id: Option<String>,
+    /// When the text was written, where that is known.
+    pub timestamp: Option<String>,
+    /// Where the text was written, where that is known: a string or an integer.
+    pub source: Option<String>,
 }
 
 /// Positions of the wanted columns among those of a file.
@@ -20,15 +24,18 @@ pub(crate) struct ColumnIndices {
     pub(crate) user_id: usize,
     pub(crate) text: usize,
     pub(crate) example_id: Option<usize>,
+    pub(crate) timestamp: Option<usize>,
+    pub(crate) source: Option<usize>,
 }
 
 impl Columns {
     /// Finds the columns among the names of a file.
     pub(crate) fn find(&self, names: &[&str], position: &Position) -> Result<ColumnIndices, CorpusError> {
-        let wanted = [Some(&self.user_id), Some(&self.text), self.example_id.as_ref()];
+        let optional = [&self.example_id, &self.timestamp, &self.source].map(Option::as_ref);
+        let wanted = [Some(&self.user_id), Some(&self.text)].into_iter().chain(optional);
         let is_there = |column: &String| names.contains(&column.as_str());
         // A CSV file without a header has a user's text where the names should be: that must not be shown.
-        let are_names = position.unit != "line" || wanted.into_iter().flatten().any(is_there);
+        let are_names = position.unit != "line" || wanted.flatten().any(is_there);
         let shown = if are_names { names } else { &[] };
         let find = |column: &str| {
             names
@@ -40,6 +47,8 @@ impl Columns {
             user_id: find(&self.user_id)?,
             text: find(&self.text)?,
             example_id: self.example_id.as_deref().map(find).transpose()?,
+            timestamp: self.timestamp.as_deref().map(find).transpose()?,
+            source: self.source.as_deref().map(find).transpose()?,
         })
     }
 }
@@ -82,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_row_of_data_is_not_shown_as_column_names() {
-        let columns = Columns { user_id: "user".to_owned(), text: "text".to_owned(), example_id: None };
+        let columns = Columns { user_id: "user".to_owned(), text: "text".to_owned(), ..Columns::default() };
         let error = columns.find(&["ada", "a secret"], &Position::line(Path::new("x.csv"), 1)).unwrap_err();
         assert!(!error.to_string().contains("secret") && !error.to_string().contains("ada"));
         assert!(error.to_string().contains("first row names the columns"));

@@ -50,6 +50,17 @@ pub enum CorpusError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A timestamp is none.
+    #[error(
+        "{position}: column `{column}` is no time, expected a date like 2009-11-10T23:00:00Z or 2009-11, a year, \
+         seconds since 1970, or nothing"
+    )]
+    NotATime {
+        /// The place.
+        position: Position,
+        /// The column.
+        column: String,
+    },
     /// A column that was asked for is not there.
     #[error("{position}: there is no column `{column}`, {}", columns_found(.found, .nearest.as_deref()))]
     MissingColumn {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use userprint_core::{Example, ExampleId, Fingerprint, Fingerprinter, Ragged, UserId, UserIdx};
+use userprint_core::{Example, ExampleId, Fingerprint, Fingerprinter, Origin, Ragged, UserId, UserIdx};
 
 use crate::{Corpus, CorpusError, Position};
 
@@ -18,6 +18,8 @@ pub struct CorpusRow {
     pub example_id: Option<String>,
     /// The text.
     pub text: String,
+    /// When and where it was written.
+    pub origin: Origin,
 }
 
 impl fmt::Debug for CorpusRow {
@@ -106,6 +108,7 @@ struct NumberedRow {
     number: u64,
     example_id: Option<String>,
     text: String,
+    origin: Origin,
 }
 
 impl CorpusBuilder {
@@ -115,9 +118,9 @@ impl CorpusBuilder {
 
     /// Takes a row that has been checked.
     pub(crate) fn push(&mut self, position: Position, row: CorpusRow) {
-        let (CorpusRow { user_id, example_id, text }, number) = (row, position.number);
+        let (CorpusRow { user_id, example_id, text, origin }, number) = (row, position.number);
         self.unit = position.unit;
-        self.users.entry(user_id).or_default().push(NumberedRow { number, example_id, text });
+        self.users.entry(user_id).or_default().push(NumberedRow { number, example_id, text, origin });
     }
 
     pub(crate) fn finish(mut self) -> Result<InMemoryCorpus, CorpusError> {
@@ -141,7 +144,7 @@ impl CorpusBuilder {
                 let example_id = row.example_id.expect("every row has an id by now");
                 fingerprinter.add(&example_id);
                 fingerprinter.add(&row.text);
-                Example { example_id: ExampleId::new(example_id), text: row.text }
+                Example { example_id: ExampleId::new(example_id), text: row.text, origin: row.origin }
             }));
         }
         Ok(InMemoryCorpus { fingerprint: fingerprinter.finish(), users, examples })
@@ -215,7 +218,8 @@ mod tests {
     use super::*;
 
     fn row(user_id: &str, example_id: Option<&str>, text: &str) -> CorpusRow {
-        CorpusRow { user_id: user_id.into(), example_id: example_id.map(Into::into), text: text.into() }
+        let (user_id, example_id, text) = (user_id.into(), example_id.map(Into::into), text.into());
+        CorpusRow { user_id, example_id, text, origin: Origin::default() }
     }
 
     #[track_caller]

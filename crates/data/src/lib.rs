@@ -1,25 +1,33 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`split`], [`selection`], [`synthetic`], [`blind`],
+//! [`overlap`], [`wording`],
 //! [`error`].
 
 pub mod blind;
 mod columns;
+
 pub mod corpus;
 pub mod error;
 pub mod in_memory_corpus;
+mod origin;
+pub mod overlap;
 mod position;
 pub mod read;
 pub mod selection;
 pub mod split;
 pub mod synthetic;
+pub mod wording;
+mod words;
 
 pub use blind::BlindClassifier;
 pub use columns::Columns;
 pub use corpus::Corpus;
 pub use error::CorpusError;
 pub use in_memory_corpus::{CorpusRow, ExampleIds, InMemoryCorpus};
+pub use overlap::near_copies;
 pub use position::Position;
 pub use read::{n_rows, read_corpus, read_rows};
 pub use selection::{Selection, train_set};
 pub use split::{Partition, UserSplit, partition};
 pub use synthetic::{Population, PopulationConfig};
+pub use wording::{UserWords, Wording, wording};

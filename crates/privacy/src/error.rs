@@ -18,6 +18,60 @@ pub enum AccountingError {
         /// What the event says.
         found: f64,
     },
+    /// A sensitivity of a mixture is no finite number from 0 on.
+    #[error("sensitivity {index} of the mixture is {found}, expected a finite number from 0 on")]
+    Sensitivity {
+        /// Which of the list.
+        index: usize,
+        /// What the event says.
+        found: f64,
+    },
+    /// The probability of a mixture's part is no probability.
+    #[error("probability {index} of the mixture is {found}, expected a number from 0 to 1")]
+    MixtureProbability {
+        /// Which of the list.
+        index: usize,
+        /// What the event says.
+        found: f64,
+    },
+    /// The probabilities of a mixture do not sum to 1.
+    #[error("the probabilities of the mixture sum to {found}, expected 1")]
+    ProbabilitySum {
+        /// Their sum.
+        found: f64,
+    },
+    /// A mixture has as many probabilities as sensitivities, and at least one.
+    #[error(
+        "the mixture has {sensitivities} sensitivities and {probabilities} probabilities, expected the same number, at least 1"
+    )]
+    MixtureLength {
+        /// How many sensitivities.
+        sensitivities: usize,
+        /// How many probabilities.
+        probabilities: usize,
+    },
+    /// A grid of privacy losses has no such spacing.
+    #[error("the discretization is {found}, expected a number above 0 and at most 1")]
+    Discretization {
+        /// What was given.
+        found: f64,
+    },
+    /// No such epsilon.
+    #[error("epsilon is {found}, expected a finite number from 0 on")]
+    Epsilon {
+        /// What was asked.
+        found: f64,
+    },
+    /// No noise reaches the epsilon that was asked for.
+    #[error("no noise multiplier up to {largest} reaches epsilon {target_epsilon}; there epsilon is {found}")]
+    OutOfReach {
+        /// What was asked.
+        target_epsilon: f64,
+        /// The largest noise multiplier tried.
+        largest: f64,
+        /// Epsilon there.
+        found: f64,
+    },
     /// The target delta leaves nothing to bound.
     #[error("the target delta is {found}, expected a number above 0 and below 1")]
     TargetDelta {

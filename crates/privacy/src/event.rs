@@ -11,6 +11,15 @@ pub enum DpEvent {
         /// Standard deviation of the noise over the sensitivity, `σ / C`.
         noise_multiplier: f64,
     },
+    /// Normal noise on a sum whose sensitivity is drawn anew each time, and not told.
+    MixtureOfGaussians {
+        /// Standard deviation of the noise over the clip norm, `σ / C`.
+        noise_multiplier: f64,
+        /// The sensitivities over the clip norm, each at least 0.
+        sensitivities: Vec<f64>,
+        /// Chance of each; they sum to 1.
+        probabilities: Vec<f64>,
+    },
     /// An event on a sample into which each unit enters by its own coin.
     ///
     /// Shuffled batches of a fixed size are something else, and have no event here.
@@ -45,6 +54,27 @@ impl DpEvent {
         Self::Gaussian { noise_multiplier }
     }
 
+    /// One step on a Poisson sample of examples, for a user of at most `examples_per_user` (ELS).
+    ///
+    /// `k` of the user's examples are drawn with chance `Bin(k; G, q)`, and then move the sum by at most `k C`.
+    /// This protects the *user*, and is sharper than group privacy over the same step on examples.
+    /// The number of examples must hold for every user. A probability outside [0, 1] is an accountant's error.
+    ///
+    /// # Reference
+    /// Charles et al., arXiv:2407.07737, Section 3.
+    /// ```
+    /// use userprint_privacy::DpEvent;
+    /// let DpEvent::MixtureOfGaussians { sensitivities, probabilities, .. } =
+    ///     DpEvent::example_sampled(1.0, 0.5, 2)
+    /// else { unreachable!() };
+    /// assert_eq!((sensitivities, probabilities), (vec![0.0, 1.0, 2.0], vec![0.25, 0.5, 0.25]));
+    /// ```
+    pub fn example_sampled(noise_multiplier: f64, sampling_probability: f64, examples_per_user: u32) -> Self {
+        let (first, probabilities) = binomial(examples_per_user, sampling_probability);
+        let sensitivities = (first..).take(probabilities.len()).map(f64::from).collect();
+        Self::MixtureOfGaussians { noise_multiplier, sensitivities, probabilities }
+    }
+
     /// This event on a Poisson sample of the data.
     ///
     /// ```
@@ -68,4 +98,30 @@ impl DpEvent {
     pub fn repeated(self, count: u64) -> Self {
         Self::SelfComposed { event: Box::new(self), count }
     }
+}
+
+/// `Bin(k; n, q)` for `k` from `first` on, as far as it is above 0 next to the largest in floating point.
+///
+/// What is no probability comes back as it is, for the accountant to name.
+fn binomial(n: u32, q: f64) -> (u32, Vec<f64>) {
+    if !(q > 0.0 && q < 1.0) {
+        let certain = if q == 1.0 { (n, vec![1.0]) } else { (0, vec![1.0]) };
+        return if q == 0.0 || q == 1.0 { certain } else { (0, vec![q]) };
+    }
+    // From the mode on both ways, by the ratio of neighbours; the mode counts as 1 until the end.
+    let odds = q / (1.0 - q);
+    let ratio = |k: u32| odds * f64::from(n - k) / (f64::from(k) + 1.0);
+    let mode = (((f64::from(n) + 1.0) * q).floor() as u32).min(n);
+    let carried = |weight: &mut f64, times: f64| {
+        *weight *= times;
+        Some(*weight).filter(|weight| *weight > 0.0)
+    };
+    let mut weights: Vec<f64> =
+        (0..mode).rev().scan(1.0, |weight, k| carried(weight, 1.0 / ratio(k))).collect();
+    let first = mode - weights.len() as u32;
+    weights.reverse();
+    weights.push(1.0);
+    weights.extend((mode..n).scan(1.0, |weight, k| carried(weight, ratio(k))));
+    let sum: f64 = weights.iter().sum();
+    (first, weights.iter().map(|weight| weight / sum).collect())
 }

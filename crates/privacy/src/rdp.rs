@@ -1,5 +1,8 @@
 //! Accounting by Rényi differential privacy.
 
+use crate::mixture::Mixture;
+use crate::moments::Moments;
+use crate::steps::Steps;
 use crate::subsampled_gaussian;
 use crate::{Accountant, AccountingError, DpEvent, NeighboringRelation};
 
@@ -63,47 +66,12 @@ impl RdpAccountant {
         if !(order.is_finite() && order > 1.0) {
             return Err(AccountingError::Order { found: order });
         }
-        match event {
-            DpEvent::NonPrivate => Ok(f64::INFINITY),
-            DpEvent::Gaussian { noise_multiplier } => {
-                let sigma = checked_noise(*noise_multiplier)?;
-                Ok((order / (2.0 * sigma * sigma)).max(f64::MIN_POSITIVE))
+        Ok(match Steps::of(event)? {
+            Steps::NotPrivate => f64::INFINITY,
+            Steps::Private(steps) => {
+                steps.iter().map(|step| step.count * divergence(&step.mixture, order)).sum()
             }
-            DpEvent::PoissonSampled { sampling_probability, event } => {
-                self.sampled_divergence(checked_probability(*sampling_probability)?, event, order)
-            }
-            DpEvent::SelfComposed { event, count } => {
-                let once = self.divergence(event, order)?;
-                Ok(if *count == 0 { 0.0 } else { *count as f64 * once })
-            }
-            DpEvent::Composed { events } => events.iter().map(|event| self.divergence(event, order)).sum(),
-        }
-    }
-
-    fn sampled_divergence(
-        &self,
-        probability: f64,
-        event: &DpEvent,
-        order: f64,
-    ) -> Result<f64, AccountingError> {
-        match event {
-            DpEvent::Gaussian { noise_multiplier } => {
-                let sigma = checked_noise(*noise_multiplier)?;
-                Ok(subsampled_gaussian::divergence(probability, sigma, order))
-            }
-            // A unit that is left out entirely is protected entirely.
-            DpEvent::NonPrivate => Ok(if probability == 0.0 { 0.0 } else { f64::INFINITY }),
-            DpEvent::PoissonSampled { sampling_probability, event } => {
-                let both = probability * checked_probability(*sampling_probability)?;
-                self.sampled_divergence(both, event, order)
-            }
-            DpEvent::SelfComposed { .. } => self.unsupported("several events on one Poisson sample"),
-            DpEvent::Composed { .. } => self.unsupported("several events on one Poisson sample"),
-        }
-    }
-
-    fn unsupported(&self, event: &'static str) -> Result<f64, AccountingError> {
-        Err(AccountingError::Unsupported { event, relation: self.relation() })
+        })
     }
 }
 
@@ -129,12 +97,13 @@ impl Accountant for RdpAccountant {
     }
 }
 
-fn checked_noise(found: f64) -> Result<f64, AccountingError> {
-    let is_fine = found.is_finite() && found > 0.0;
-    if is_fine { Ok(found) } else { Err(AccountingError::NoiseMultiplier { found }) }
-}
-
-fn checked_probability(found: f64) -> Result<f64, AccountingError> {
-    let is_fine = (0.0..=1.0).contains(&found);
-    if is_fine { Ok(found) } else { Err(AccountingError::SamplingProbability { found }) }
+/// Of one step: in closed form, by the binomial expansion, or by quadrature.
+fn divergence(mixture: &Mixture, order: f64) -> f64 {
+    let found = match (mixture.mu(), mixture.sampling_probability()) {
+        (Some(mu), _) => 0.5 * order * mu * mu,
+        (None, Some(q)) => subsampled_gaussian::divergence(q, mixture.noise, order),
+        (None, None) => Moments::new(mixture, order).log(order) / (order - 1.0),
+    };
+    // Rounding must never turn some loss into none.
+    if found.is_nan() { f64::INFINITY } else { found.max(f64::MIN_POSITIVE) }
 }

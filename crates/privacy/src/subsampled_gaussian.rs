@@ -6,7 +6,7 @@
 //! # Reference
 //! Mironov, Talwar & Zhang, arXiv:1908.10530, Sections 3.2 and 3.3.
 
-use statrs::function::erf::erfc;
+use libm::erfc;
 use statrs::function::gamma::ln_gamma;
 
 /// Terms below `e^-30` of the sum so far change nothing that is printed.

@@ -76,12 +76,12 @@ pub enum ScoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file that is not a table of scores.
-    #[error("{}: expected column `{column}` of type {expected}, found columns {found}", path.display())]
+    #[error("{}: expected column `{column}` of type {expected} without nulls, found columns {found}", path.display())]
     Column {
         /// Which file.
         path: PathBuf,
         /// The column that was wanted.
-        column: &'static str,
+        column: String,
         /// Its type.
         expected: &'static str,
         /// The columns there.

@@ -4,7 +4,7 @@ use crate::interval::{check_significance, last_inside};
 use crate::{Interval, StatsError};
 
 /// The most trials that are answered; more would take seconds.
-const MAX_TRIALS: u64 = 1_000_000_000_000;
+pub(crate) const MAX_TRIALS: u64 = 1_000_000_000_000;
 
 /// Exact two-sided interval of a rate.
 ///
@@ -91,7 +91,7 @@ fn check_counts(successes: u64, trials: u64) -> Result<(), StatsError> {
 }
 
 /// `P[Bin(n, p) >= k]`, with `q = 1 - p` given so that neither loses digits.
-fn upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
+pub(crate) fn upper_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
     if k == 0 {
         1.0
     } else if k as f64 > n as f64 * p {
@@ -118,7 +118,7 @@ fn far_tail(k: u64, n: u64, p: f64, q: f64) -> f64 {
 }
 
 /// `P[Bin(n, p) = k]` by Loader's saddle-point form, with full relative precision.
-fn probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
+pub(crate) fn probability(k: u64, n: u64, p: f64, q: f64) -> f64 {
     let (k, n) = (k as f64, n as f64);
     if k == n {
         return power(p, q, n);

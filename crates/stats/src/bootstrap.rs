@@ -4,10 +4,9 @@ mod detected;
 mod ranks;
 mod times;
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use crate::delong::check_paired;
 use crate::interval::{check_significance, quantile};
+use crate::normal;
 use crate::roc::check_sizes;
 use crate::{Interval, Roc, StatsError};
 
@@ -223,9 +222,8 @@ impl Resamples {
     pub fn bca_interval(&self, significance: f64) -> Result<Interval, StatsError> {
         self.check(significance)?;
         let acceleration = self.acceleration.ok_or(StatsError::NoVariance)?;
-        let normal = Normal::standard();
-        let (z0, z) = (self.bias_correction()?, -normal.inverse_cdf(significance / 2.0));
-        let moved = |z: f64| normal.cdf(z0 + (z0 + z) / (1.0 - acceleration * (z0 + z)));
+        let (z0, z) = (self.bias_correction()?, normal::two_sided_quantile(significance)?);
+        let moved = |z: f64| normal::upper_tail(-z0 - (z0 + z) / (1.0 - acceleration * (z0 + z)));
         Ok(self.between(moved(-z), moved(z)))
     }
 
@@ -250,7 +248,7 @@ impl Resamples {
         if below == 0.0 || below == resamples as f64 {
             return Err(StatsError::OneSidedResamples { below, resamples });
         }
-        Ok(Normal::standard().inverse_cdf(below / resamples as f64))
+        Ok(normal::quantile(below / resamples as f64))
     }
 
     fn between(&self, lower: f64, upper: f64) -> Interval {

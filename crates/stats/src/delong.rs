@@ -1,9 +1,7 @@
 //! DeLong's variance: how much an AUROC varies, from the same users' placements.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use crate::column::{check_column, check_length};
-use crate::interval::check_significance;
+use crate::normal::{two_sided_quantile, upper_tail};
 use crate::placement::{Placement, place, place_sorted};
 use crate::{Interval, Roc, Side, StatsError};
 
@@ -62,7 +60,7 @@ impl Roc {
     /// # Ok::<(), userprint_stats::StatsError>(())
     /// ```
     pub fn logit_delong_interval(&self, significance: f64) -> Result<Interval, StatsError> {
-        let z = upper_normal(significance)?;
+        let z = two_sided_quantile(significance)?;
         let (auroc, variance) = (self.auroc(), self.delong_variance()?);
         if variance == 0.0 {
             return Err(StatsError::NoVariance);
@@ -107,7 +105,7 @@ pub fn paired_delong(
     held_in: &[bool],
     significance: f64,
 ) -> Result<PairedAuroc, StatsError> {
-    let z = upper_normal(significance)?;
+    let z = two_sided_quantile(significance)?;
     let sides = check_paired(first, second, held_in)?;
     let [of_first, of_second] = sides.influences()?;
     let variance = of_first.minus(&of_second).variance();
@@ -124,7 +122,7 @@ pub fn paired_delong(
             lower: (difference - z * error).max(-1.0),
             upper: (difference + z * error).min(1.0),
         },
-        p_value: 2.0 * Normal::standard().sf(difference.abs() / error),
+        p_value: 2.0 * upper_tail(difference.abs() / error),
     })
 }
 
@@ -220,8 +218,5 @@ fn variance_of_mean(centred: &[f64]) -> f64 {
     centred.iter().map(|value| value * value).sum::<f64>() / (n - 1.0) / n
 }
 
-/// The normal quantile that is exceeded with half the significance.
-pub(crate) fn upper_normal(significance: f64) -> Result<f64, StatsError> {
-    check_significance(significance)?;
-    Ok(-Normal::standard().inverse_cdf(significance / 2.0))
-}
+#[cfg(test)]
+mod tests;

@@ -261,4 +261,77 @@ pub enum StatsError {
         /// Their mean.
         value: f64,
     },
+    /// A delta of differential privacy is no probability below 1.
+    #[error("expected a delta of at least 0 and below 1, found {delta}")]
+    DeltaOutOfRange {
+        /// What was found.
+        delta: f64,
+    },
+    /// An epsilon of differential privacy is negative, NaN, or infinite where it must not be.
+    #[error("expected an epsilon of at least 0, found {epsilon}")]
+    EpsilonOutOfRange {
+        /// What was found.
+        epsilon: f64,
+    },
+    /// The mu of Gaussian differential privacy is negative or not finite.
+    #[error("expected a finite mu of at least 0, found {mu}")]
+    MuOutOfRange {
+        /// What was found.
+        mu: f64,
+    },
+    /// A Gaussian mechanism has no finite epsilon at delta 0.
+    #[error("mu-Gaussian differential privacy with mu {mu} has no finite epsilon at delta 0")]
+    InfiniteEpsilon {
+        /// The mu.
+        mu: f64,
+    },
+    /// A claim at a larger delta than an audit's, of which the audit says nothing.
+    #[error("the claim is at delta {claimed}, the audit at {audited}, expected a claim at no larger delta")]
+    ClaimAtLargerDelta {
+        /// Delta of the claim.
+        claimed: f64,
+        /// Delta of the audit.
+        audited: f64,
+    },
+    /// A bound that holds for Gaussian mechanisms, beside a claim that is not of one.
+    #[error("the audit is of Gaussian mechanisms, the claim of an epsilon of {epsilon} is of any")]
+    ClaimNotGaussian {
+        /// Epsilon of the claim.
+        epsilon: f64,
+    },
+    /// A bound is at another significance than was asked.
+    #[error("a bound at significance {asked} was asked, found one at {found}")]
+    BoundAtOtherSignificance {
+        /// What was asked.
+        asked: f64,
+        /// What was found.
+        found: f64,
+    },
+    /// Coins came out as fair ones do not.
+    #[error("{heads} heads in {flips} flips of a coin that should be fair")]
+    UnfairCoins {
+        /// Canaries that were included.
+        heads: u64,
+        /// All canaries.
+        flips: u64,
+    },
+    /// No coin is guessed.
+    #[error("there are no guesses")]
+    NoGuesses,
+    /// More coins are guessed than were flipped.
+    #[error("{guesses} guesses for {canaries} canaries")]
+    MoreGuessesThanCanaries {
+        /// Number of guesses.
+        guesses: u64,
+        /// Number of canaries.
+        canaries: u64,
+    },
+    /// More guesses are right than there are.
+    #[error("{correct} of {guesses} guesses are correct")]
+    MoreCorrectThanGuesses {
+        /// Right guesses.
+        correct: u64,
+        /// All guesses.
+        guesses: u64,
+    },
 }

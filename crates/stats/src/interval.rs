@@ -1,8 +1,7 @@
 //! Intervals: where a number lies, at a significance.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use crate::StatsError;
+use crate::normal::two_sided_quantile;
 
 /// A closed interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +44,7 @@ pub(crate) fn newcombe(
     n_held_out: usize,
     significance: f64,
 ) -> Result<Interval, StatsError> {
-    check_significance(significance)?;
-    let z = -Normal::standard().inverse_cdf(significance / 2.0);
+    let z = two_sided_quantile(significance)?;
     let variance = |theta: f64| hanley_mcneil_variance(theta, n_held_in as f64, n_held_out as f64);
     let outside = |theta: f64| (theta - auroc).abs() > z * variance(theta).sqrt();
     Ok(Interval { lower: last_inside(auroc, 0.0, outside), upper: last_inside(auroc, 1.0, outside) })

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`roc`], [`interval`], [`auroc`], [`delong`], [`bootstrap`], [`pooled`], [`permutation`], [`binomial`],
-//! [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`], [`sequential`], [`error`].
+//! Read the modules in this order: [`roc`], [`interval`], [`auroc`], [`delong`], [`bootstrap`], [`pooled`],
+//! [`permutation`], [`binomial`], [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`],
+//! [`sequential`], [`audit`], [`error`].
 
+pub mod audit;
 pub mod auroc;
 pub mod binomial;
 pub mod bootstrap;
@@ -15,6 +17,7 @@ mod golden;
 pub mod interval;
 mod levels;
 pub mod multiple;
+mod normal;
 pub mod permutation;
 mod placement;
 pub mod pooled;

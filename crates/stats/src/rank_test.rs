@@ -1,8 +1,7 @@
 //! Rank tests: whether held-in values lie higher than held-out ones.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use crate::levels::{Count, Pairs};
+use crate::normal::upper_tail;
 use crate::{Roc, StatsError};
 
 /// The most additions that the exact null distribution may take.
@@ -117,7 +116,7 @@ fn normal_p_value(counts: &[Count], pairs: Pairs, alternative: Alternative) -> f
         return 1.0;
     }
     let above_mean = (pairs.twice_won as f64 - pairs.all as f64) / 2.0;
-    let tail = |distance: f64| Normal::standard().sf((distance - 0.5) / variance.sqrt());
+    let tail = |distance: f64| upper_tail((distance - 0.5) / variance.sqrt());
     joined(alternative, tail(above_mean), tail(-above_mean))
 }
 

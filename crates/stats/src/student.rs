@@ -1,8 +1,9 @@
 //! Student's t: tails and quantiles, at any degrees of freedom.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::interval::last_inside;
+use crate::normal;
 
 /// From here up quantiles come from the normal ones by an expansion whose error is below 1e-11.
 const NEARLY_NORMAL: f64 = 3_000.0;
@@ -23,7 +24,7 @@ pub(crate) fn upper_quantile(probability: f64, freedom: f64) -> Option<f64> {
         return Some(if is_right { quantile } else { last_inside(0.0, f64::MAX, is_beyond) });
     }
     // Cornish and Fisher's expansion: Abramowitz & Stegun, 1964, equation 26.7.5.
-    let z = -Normal::standard().inverse_cdf(probability);
+    let z = -normal::quantile(probability);
     let square = z * z;
     let first = (square + 1.0) / 4.0;
     let second = ((5.0 * square + 16.0) * square + 3.0) / 96.0;

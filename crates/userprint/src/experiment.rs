@@ -37,6 +37,8 @@ pub(crate) struct RawCorpus {
     pub(crate) user_id: Option<String>,
     pub(crate) text: Option<String>,
     pub(crate) example_id: Option<String>,
+    pub(crate) timestamp: Option<String>,
+    pub(crate) source: Option<String>,
     pub(crate) synthetic: Option<PopulationConfig>,
 }
 
@@ -108,6 +110,12 @@ pub(crate) struct RawAttack {
     pub(crate) aggregate: String,
     pub(crate) bootstrap_resamples: u32,
     pub(crate) blind_permutations: u32,
+    #[serde(default = "five_percent")]
+    pub(crate) false_discovery_rate: f64,
+}
+
+fn five_percent() -> f64 {
+    0.05
 }
 
 /// A checked experiment.
@@ -219,9 +227,11 @@ impl RawExperiment {
                 );
             }
         }
-        let statistic =
-            one_of("attack.statistic", &self.attack.statistic, &statistic_names(), statistics::by_name)?;
-        let aggregates: Vec<&str> = Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect();
+        let statistic_names = statistic_names();
+        let names: Vec<&str> = statistic_names.iter().map(String::as_str).collect();
+        let statistic = one_of("attack.statistic", &self.attack.statistic, &names, statistics::by_name)?;
+        let aggregates: Vec<String> = Aggregate::ALL.iter().map(Aggregate::to_string).collect();
+        let aggregates: Vec<&str> = aggregates.iter().map(String::as_str).collect();
         let aggregate =
             one_of("attack.aggregate", &self.attack.aggregate, &aggregates, |name| name.parse().ok())?;
         if self.attack.bootstrap_resamples < 2 {
@@ -230,6 +240,10 @@ impl RawExperiment {
         }
         if self.attack.blind_permutations < 1000 {
             bail!("attack.blind_permutations is {}, expected at least 1000", self.attack.blind_permutations);
+        }
+        let rate = self.attack.false_discovery_rate;
+        if !(rate > 0.0 && rate < 1.0) {
+            bail!("attack.false_discovery_rate is {rate}, expected a share above 0 and below 1");
         }
         let (reference, target) = (self.reference.check()?, self.target.check()?);
         if self.split.public == 0.0 && matches!(reference, ReferenceChoice::Pretrain(_)) {
@@ -264,6 +278,8 @@ impl RawCorpus {
                     user_id: column("user_id", &self.user_id)?,
                     text: column("text", &self.text)?,
                     example_id: self.example_id.clone(),
+                    timestamp: self.timestamp.clone(),
+                    source: self.source.clone(),
                 };
                 Ok(CorpusChoice::File { path: path.clone(), columns })
             }
@@ -405,7 +421,7 @@ impl RawScore {
 }
 
 /// Every example statistic's name.
-pub(crate) fn statistic_names() -> Vec<&'static str> {
+pub(crate) fn statistic_names() -> Vec<String> {
     statistics::all().iter().map(|statistic| statistic.name()).collect()
 }
 

@@ -11,7 +11,7 @@ use userprint_data::{InMemoryCorpus, Population, read_corpus};
 use userprint_model::checkpoint;
 use userprint_model::hub::HubModel;
 
-use crate::experiment::{CorpusChoice, Experiment, ReferenceChoice};
+use crate::experiment::{CorpusChoice, Experiment, RawCorpus, ReferenceChoice};
 use crate::hub;
 use crate::results::Results;
 use crate::run_folder::{HubRecord, RunFolder, file_hash};
@@ -130,9 +130,8 @@ impl Pipeline {
         match stage {
             Stage::Prepare => {
                 // Where the file lies does not matter, its content does.
-                let columns =
-                    (&raw.corpus.user_id, &raw.corpus.text, &raw.corpus.example_id, &raw.corpus.synthetic);
-                hash.add(serde_json::to_string(&(raw.seed, columns, raw.split))?);
+                let corpus = RawCorpus { path: None, ..raw.corpus.clone() };
+                hash.add(serde_json::to_string(&(raw.seed, corpus, raw.split))?);
             }
             Stage::Pretrain => {
                 let checkpoint = match &self.experiment.reference {

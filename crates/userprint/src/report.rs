@@ -2,8 +2,10 @@
 //!
 //! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
 
+mod bounds;
 mod canvas;
 mod histogram;
+mod knowledge;
 mod losses;
 mod number;
 pub(crate) use number::grouped;
@@ -116,6 +118,8 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let mut tables = vec![
         table::attacks(results),
         table::checks(results),
+        table::detection(results),
+        table::exposure(results),
         table::rates(results, n_held_out),
         table::losses(results),
         table::counts(results),
@@ -176,6 +180,23 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
             ),
         },
     ];
+    if let Some(svg) = knowledge::plot(&results.knowledge)? {
+        let caption =
+            "AUROC when the attacker has so many texts of each user, drawn anew each time: what more \
+                       knowledge buys."
+                .to_string();
+        figures.push(Figure { title: "Attacker's knowledge", svg, caption });
+    }
+    if let Some(svg) = bounds::plot(&results.bounds)? {
+        let inside = results.bounds.iter().filter(|user| user.is_inside).count();
+        let caption = format!(
+            "Mean log-likelihood ratio of each held-in user between the paper's two bounds, from the user's share \
+             of the data and how unlike the others its words are, taken one by one. They hold for models that are \
+             the mixtures of their users: here {inside} of {} users lie inside.",
+            results.bounds.len()
+        );
+        figures.push(Figure { title: "Proposition 1", svg, caption });
+    }
     if let Some(svg) = losses::plot(&results.training, results.target_step)? {
         let caption = format!(
             "Validation losses of held-in and held-out users and the training loss. The dashed line marks \
@@ -204,13 +225,33 @@ mod tests {
     use super::*;
     use crate::results::*;
 
+    fn undefined() -> AssociationRow {
+        let undefined = Some("there are no values".to_string());
+        AssociationRow { users: 0, estimate: None, interval: None, adjusted_p_value: None, undefined }
+    }
+
     fn results() -> Results {
         let rates = || [("0.01".to_string(), None), ("0.1".to_string(), Some(0.25))].into();
         Results {
-            schema: 1,
+            schema: 2,
             name: "desk".to_string(),
             seed: 7,
             void: Vec::new(),
+            checks: vec![CheckRow {
+                check: "null".to_string(),
+                outcome: "passed".to_string(),
+                found: "AUROC .52".to_string(),
+                p_value: Some(0.6),
+                adjusted_p_value: Some(1.0),
+                reason: None,
+            }],
+            detection: Detection {
+                false_discovery_rate: 0.05,
+                held_in: 3,
+                held_out: 0,
+                least_p_value: 0.04,
+                least_detected: Some(38),
+            },
             statistic: "token_mean_likelihood_ratio".to_string(),
             aggregate: "mean".to_string(),
             auroc: 0.71,
@@ -244,6 +285,25 @@ mod tests {
                 auroc_interval: [0.64, 0.78],
                 tpr_at_fpr: rates(),
             }],
+            exposure: vec![FactorRow {
+                factor: "share".to_string(),
+                held_in: AssociationRow {
+                    users: 23,
+                    estimate: Some(0.4),
+                    interval: Some([0.1, 0.7]),
+                    adjusted_p_value: Some(0.03),
+                    undefined: None,
+                },
+                held_out: undefined(),
+                all: undefined(),
+                detected: undefined(),
+            }],
+            bounds: [-1.0, 2.0]
+                .map(|measured| BoundRow { share: 0.1, lower: -2.0, measured, upper: 9.0, is_inside: true })
+                .to_vec(),
+            knowledge: [1, 5]
+                .map(|n_examples| KnowledgePoint { n_examples, users: 47, auroc: 0.7, auroc_std_dev: 0.02 })
+                .to_vec(),
             training: vec![CurvePoint {
                 step: 0,
                 epoch: 0.0,
@@ -290,7 +350,7 @@ mod tests {
         for loader in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", " id="] {
             assert!(!html.contains(loader), "{loader}");
         }
-        assert_eq!(html.matches("<svg viewBox").count(), 4);
+        assert_eq!(html.matches("<svg viewBox").count(), 6);
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub(crate) struct Results {
     pub(crate) seed: u64,
     /// Why the result must not be used; empty when it may.
     pub(crate) void: Vec<String>,
+    /// Every validity check, void or not; those with a p-value hold a family-wise level of .01 together.
+    pub(crate) checks: Vec<CheckRow>,
+    /// Users that the headline attack detects.
+    pub(crate) detection: Detection,
     /// Example statistic of the headline numbers.
     pub(crate) statistic: String,
     /// Aggregate over a user's attack examples of the headline numbers.
@@ -32,11 +36,11 @@ pub(crate) struct Results {
     pub(crate) placebo_auroc: f64,
     /// AUROC of the reference's own token-mean log-likelihood.
     pub(crate) null_auroc: f64,
-    /// 99.9 % interval of `null_auroc`; the run is void when it excludes .5.
+    /// 99.9 % interval of `null_auroc`.
     pub(crate) null_interval: [f64; 2],
     /// AUROC of a bag-of-words classifier that sees no model, cross-fitted over users.
     pub(crate) blind_auroc: f64,
-    /// Its permutation p-value; the run is void below .001.
+    /// Its permutation p-value.
     pub(crate) blind_p_value: f64,
     /// Validation losses, nats per token.
     pub(crate) validation_loss: ValidationLoss,
@@ -46,6 +50,12 @@ pub(crate) struct Results {
     pub(crate) examples: ExampleCounts,
     /// Every statistic with every aggregate.
     pub(crate) attacks: Vec<AttackRow>,
+    /// How factors of users go with the headline statistic and with being detected.
+    pub(crate) exposure: Vec<FactorRow>,
+    /// Proposition 1's bounds of each held-in user, by measured value; no user is named.
+    pub(crate) bounds: Vec<BoundRow>,
+    /// AUROC by number of attack examples.
+    pub(crate) knowledge: Vec<KnowledgePoint>,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
     /// Step of the checkpoint under attack: the least held-in validation loss.
@@ -63,6 +73,96 @@ impl Results {
         })?;
         serde_json::from_str(&text).with_context(|| format!("{}: not the results of a run", path.display()))
     }
+}
+
+/// One validity check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckRow {
+    /// Name of the check.
+    pub(crate) check: String,
+    /// `passed`, `void` or `not checked`.
+    pub(crate) outcome: String,
+    /// What it found.
+    pub(crate) found: String,
+    /// Its p-value, where it is a test.
+    pub(crate) p_value: Option<f64>,
+    /// The same over all checks, by Holm's method; the run is void up to .01.
+    pub(crate) adjusted_p_value: Option<f64>,
+    /// Why the run is void, or why the check was not made.
+    pub(crate) reason: Option<String>,
+}
+
+/// Users that are decided to be held-in, each by its p-value, at a false discovery rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Detection {
+    /// The expected share of users decided wrongly among those detected.
+    pub(crate) false_discovery_rate: f64,
+    /// Held-in users detected.
+    pub(crate) held_in: usize,
+    /// Held-out users detected, wrongly.
+    pub(crate) held_out: usize,
+    /// The least p-value that so many held-out users allow.
+    pub(crate) least_p_value: f64,
+    /// The fewest users that can be detected at once with it; null where nobody can be.
+    pub(crate) least_detected: Option<usize>,
+}
+
+/// How one factor goes with the headline statistic and with being detected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FactorRow {
+    /// Name of the factor.
+    pub(crate) factor: String,
+    /// Spearman's correlation with the statistic among held-in users.
+    pub(crate) held_in: AssociationRow,
+    /// The same among held-out users, where training plays no part.
+    pub(crate) held_out: AssociationRow,
+    /// The same among all.
+    pub(crate) all: AssociationRow,
+    /// Chance that the factor of a detected held-in user is higher than that of one not detected.
+    pub(crate) detected: AssociationRow,
+}
+
+/// An estimate with its interval, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AssociationRow {
+    /// Users with a value.
+    pub(crate) users: usize,
+    /// The correlation or chance.
+    pub(crate) estimate: Option<f64>,
+    /// Its 95 % interval.
+    pub(crate) interval: Option<[f64; 2]>,
+    /// Its p-value over all factors, by Holm's method.
+    pub(crate) adjusted_p_value: Option<f64>,
+    /// Why there is no estimate.
+    pub(crate) undefined: Option<String>,
+}
+
+/// Proposition 1 for one held-in user, nats per example; the divergences are of the user's words.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BoundRow {
+    /// The user's share of the fine-tuning tokens.
+    pub(crate) share: f64,
+    /// `log share + KL`.
+    pub(crate) lower: f64,
+    /// Mean log-likelihood ratio of the attack examples.
+    pub(crate) measured: f64,
+    /// `log(1 + share chi2)`, which is at most the paper's `share chi2`.
+    pub(crate) upper: f64,
+    /// Whether the measured value lies between them.
+    pub(crate) is_inside: bool,
+}
+
+/// AUROC with so many attack examples a user.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KnowledgePoint {
+    /// Attack examples drawn of each user.
+    pub(crate) n_examples: u32,
+    /// Users that have as many.
+    pub(crate) users: usize,
+    /// Mean AUROC over the draws.
+    pub(crate) auroc: f64,
+    /// Standard deviation over the draws.
+    pub(crate) auroc_std_dev: f64,
 }
 
 /// AUROC over resamples of users.

@@ -135,6 +135,7 @@ impl ScoreArgs {
                 user_id: self.user_id.clone(),
                 text: self.text.clone(),
                 example_id: self.example_id.clone(),
+                ..Columns::default()
             },
             n_most: self.docs.unwrap_or(u64::MAX),
             shard: self.shard.unwrap_or(Shard { index: 0, count: 1 }),

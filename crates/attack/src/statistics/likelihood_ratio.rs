@@ -14,12 +14,12 @@ use crate::{Evidence, Needs, Statistic};
 pub struct LikelihoodRatio;
 
 impl Statistic for LikelihoodRatio {
-    fn name(&self) -> &'static str {
-        "likelihood_ratio"
+    fn name(&self) -> String {
+        "likelihood_ratio".to_owned()
     }
 
     fn needs(&self) -> Needs {
-        Needs { detail: Detail::Total, reference: true }
+        Needs::both(Detail::Total)
     }
 
     fn compute(&self, evidence: &Evidence<'_>) -> Option<f64> {

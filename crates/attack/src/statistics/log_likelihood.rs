@@ -14,12 +14,12 @@ use crate::{Evidence, Needs, Statistic};
 pub struct LogLikelihood;
 
 impl Statistic for LogLikelihood {
-    fn name(&self) -> &'static str {
-        "log_likelihood"
+    fn name(&self) -> String {
+        "log_likelihood".to_owned()
     }
 
     fn needs(&self) -> Needs {
-        Needs { detail: Detail::Total, reference: false }
+        Needs::target(Detail::Total)
     }
 
     fn compute(&self, evidence: &Evidence<'_>) -> Option<f64> {

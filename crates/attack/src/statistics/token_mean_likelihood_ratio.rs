@@ -16,12 +16,12 @@ use crate::{Evidence, Needs, Statistic};
 pub struct TokenMeanLikelihoodRatio;
 
 impl Statistic for TokenMeanLikelihoodRatio {
-    fn name(&self) -> &'static str {
-        "token_mean_likelihood_ratio"
+    fn name(&self) -> String {
+        "token_mean_likelihood_ratio".to_owned()
     }
 
     fn needs(&self) -> Needs {
-        Needs { detail: Detail::Total, reference: true }
+        Needs::both(Detail::Total)
     }
 
     fn compute(&self, evidence: &Evidence<'_>) -> Option<f64> {

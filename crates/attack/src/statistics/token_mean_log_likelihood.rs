@@ -14,12 +14,12 @@ use crate::{Evidence, Needs, Statistic};
 pub struct TokenMeanLogLikelihood;
 
 impl Statistic for TokenMeanLogLikelihood {
-    fn name(&self) -> &'static str {
-        "token_mean_log_likelihood"
+    fn name(&self) -> String {
+        "token_mean_log_likelihood".to_owned()
     }
 
     fn needs(&self) -> Needs {
-        Needs { detail: Detail::Total, reference: false }
+        Needs::target(Detail::Total)
     }
 
     fn compute(&self, evidence: &Evidence<'_>) -> Option<f64> {

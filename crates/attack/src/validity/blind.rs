@@ -4,6 +4,7 @@ use rand::seq::SliceRandom;
 use userprint_core::Seed;
 use userprint_stats::{Roc, permutation_p_value};
 
+use super::{Finding, check_permutations};
 use crate::AttackError;
 use crate::result::split;
 
@@ -14,15 +15,17 @@ pub struct BlindCheck {
     pub auroc: f64,
     /// Chance of an AUROC as high at shuffled labels.
     pub p_value: f64,
-    /// Whether the p-value is below .001: held-in and held-out users were drawn differently.
-    pub void: bool,
 }
 
-/// The p-value below which the blind baseline voids a run.
-const SIGNIFICANCE: f64 = 0.001;
-
-/// The fewest permutations whose p-value can be below [`SIGNIFICANCE`].
-const MIN_PERMUTATIONS: u32 = 1000;
+impl BlindCheck {
+    pub(super) fn finding(&self) -> Finding {
+        let reason = format!(
+            "a classifier that sees no model tells held-in from held-out users: AUROC {:.3}",
+            self.auroc
+        );
+        Finding::Tested { p_value: self.p_value, reason }
+    }
+}
 
 /// Tests by permuting users whether a classifier that sees no model does better than chance.
 ///
@@ -44,7 +47,7 @@ const MIN_PERMUTATIONS: u32 = 1000;
 /// let held_in: Vec<bool> = (0..40).map(|user| user < 20).collect();
 /// let dates = |_: &[bool]| (0..40).map(|user| f64::from(user < 20)).collect();
 /// let check = blind(&held_in, &dates, 1000, Seed(7))?;
-/// assert!(check.auroc == 1.0 && check.void);
+/// assert!(check.auroc == 1.0 && check.p_value < 0.001);
 /// # Ok::<(), userprint_attack::AttackError>(())
 /// ```
 pub fn blind(
@@ -53,9 +56,7 @@ pub fn blind(
     permutations: u32,
     seed: Seed,
 ) -> Result<BlindCheck, AttackError> {
-    if permutations < MIN_PERMUTATIONS {
-        return Err(AttackError::TooFewPermutations { found: permutations, needed: MIN_PERMUTATIONS });
-    }
+    check_permutations(permutations)?;
     let auroc_of = |labels: &[bool]| {
         let scores = classify(labels);
         if scores.len() != labels.len() {
@@ -72,5 +73,5 @@ pub fn blind(
         auroc_of(&labels)
     });
     let p_value = permutation_p_value(auroc, &permuted.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(BlindCheck { auroc, p_value, void: p_value < SIGNIFICANCE })
+    Ok(BlindCheck { auroc, p_value })
 }

@@ -1,9 +1,10 @@
 //! The null: a model that was trained on neither side.
 
-use userprint_stats::Interval;
+use userprint_stats::{Alternative, Interval, Roc, mann_whitney};
 
-use crate::result::roc;
-use crate::users::statistics_with_target;
+use super::Finding;
+use crate::example_statistics::statistics_with_target;
+use crate::result::split;
 use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood};
 
 /// Whether the reference alone tells held-in from held-out users.
@@ -13,14 +14,25 @@ pub struct NullCheck {
     pub auroc: f64,
     /// Its 99.9 % score interval.
     pub interval: Interval,
-    /// Whether the interval excludes .5: held-in and held-out users were drawn differently.
-    pub void: bool,
+    /// Two-sided Mann-Whitney p-value of an AUROC of .5: held-in and held-out users were drawn alike.
+    pub p_value: f64,
+}
+
+impl NullCheck {
+    pub(super) fn finding(&self) -> Finding {
+        let Interval { lower, upper } = self.interval;
+        let reason = format!(
+            "the reference alone tells held-in from held-out users: AUROC {:.3}, 99.9 % interval {lower:.3} to {upper:.3}",
+            self.auroc
+        );
+        Finding::Tested { p_value: self.p_value, reason }
+    }
 }
 
 /// Attacks the reference as if it were the target, without a reference.
 ///
 /// It was trained on neither side, so an AUROC away from .5 comes from the split and not from fine-tuning.
-/// A valid split is called void with chance about .001.
+/// Either direction counts: a split whose held-out texts are the plainer ones is no better.
 ///
 /// # Errors
 /// Those of [`user_statistics`](crate::user_statistics) and [`evaluate`](crate::evaluate).
@@ -34,13 +46,15 @@ pub struct NullCheck {
 /// let user = vec![UserIdx(0), UserIdx(1)];
 /// let examples = ScoredExamples::new(user, vec![true, false], scores([-1.0, -9.0]), scores([-2.0, -4.0]))?;
 /// let check = null(&examples)?;
-/// assert!(check.auroc == 1.0 && !check.void); // two users prove nothing
+/// assert_eq!((check.auroc, check.p_value), (1.0, 1.0)); // two users prove nothing
 /// # Ok::<(), userprint_attack::AttackError>(())
 /// ```
 pub fn null(examples: &ScoredExamples) -> Result<NullCheck, AttackError> {
     let reference = examples.reference();
-    let users = statistics_with_target(examples, reference, &TokenMeanLogLikelihood, Aggregate::Mean)?;
-    let roc = roc(&users)?;
-    let interval = roc.auroc_interval(0.001)?;
-    Ok(NullCheck { auroc: roc.auroc(), interval, void: !interval.contains(0.5) })
+    let rows = statistics_with_target(examples, reference, &TokenMeanLogLikelihood)?;
+    let users = rows.aggregated(Aggregate::Mean)?;
+    let (held_in, held_out) = split(&users.statistic, &users.held_in);
+    let roc = Roc::new(&held_in, &held_out)?;
+    let test = mann_whitney(&held_in, &held_out, Alternative::TwoSided)?;
+    Ok(NullCheck { auroc: roc.auroc(), interval: roc.auroc_interval(0.001)?, p_value: test.p_value })
 }

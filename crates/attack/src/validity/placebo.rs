@@ -1,7 +1,7 @@
 //! The placebo: the reference attacks itself.
 
+use crate::example_statistics::statistics_with_target;
 use crate::result::roc;
-use crate::users::statistics_with_target;
 use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLikelihoodRatio};
 
 /// AUROC of the mean token-mean likelihood ratio with the reference in the place of the target.
@@ -25,6 +25,7 @@ use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLikelihoodRatio};
 /// ```
 pub fn placebo(examples: &ScoredExamples) -> Result<f64, AttackError> {
     let reference = examples.reference();
-    let users = statistics_with_target(examples, reference, &TokenMeanLikelihoodRatio, Aggregate::Mean)?;
+    let rows = statistics_with_target(examples, reference, &TokenMeanLikelihoodRatio)?;
+    let users = rows.aggregated(Aggregate::Mean)?;
     Ok(roc(&users)?.auroc())
 }

@@ -4,10 +4,10 @@ use expect_test::expect;
 use proptest::prelude::*;
 use rand::RngExt;
 use userprint_core::{Seed, TextScores, UserIdx};
-use userprint_stats::{Interval, Side, StatsError};
+use userprint_stats::{Side, StatsError};
 
 use super::*;
-use crate::{AttackError, ScoredExamples};
+use crate::{Aggregate, AttackError, ExampleStatistics, ScoredExamples};
 
 /// Two examples a user, even users held-in; `target` and `reference` by user.
 fn examples(target: &[f64], reference: &[f64]) -> ScoredExamples {
@@ -34,12 +34,12 @@ fn null_ignores_the_target_and_sees_the_split() {
     let separated: Vec<f64> = (0..40).map(|user| if user % 2 == 0 { -10.0 } else { -20.0 }).collect();
     let mixed: Vec<f64> = (0..40).map(|user| -10.0 - f64::from(user / 2)).collect();
     let fair = null(&examples(&separated, &mixed)).unwrap();
-    assert!(fair.auroc == 0.5 && !fair.void, "{fair:?}");
+    assert!(fair.auroc == 0.5 && fair.p_value == 1.0, "{fair:?}");
     let unfair = null(&examples(&mixed, &separated)).unwrap();
-    assert!(unfair.auroc == 1.0 && unfair.void, "{unfair:?}");
-    // The other direction voids, too.
+    assert!(unfair.auroc == 1.0 && unfair.p_value < 1e-6, "{unfair:?}");
+    // The other direction counts, too.
     let reversed: Vec<f64> = separated.iter().map(|value| -30.0 - value).collect();
-    assert!(null(&examples(&mixed, &reversed)).unwrap().void);
+    assert!(null(&examples(&mixed, &reversed)).unwrap().p_value < 1e-6);
 }
 
 #[test]
@@ -51,21 +51,21 @@ fn one_side_alone_is_an_error() {
     assert_eq!(blind(&[true], &|labels| vec![0.0; labels.len()], 1000, Seed(1)), Err(expect));
 }
 
-/// Scores drawn beforehand know no label: void with chance .001 by construction.
+/// Scores drawn beforehand know no label: below .001 with chance .001 by construction.
 #[test]
 fn blind_passes_noise() {
     let mut rng = Seed(3).rng();
     let noise: Vec<f64> = (0..40).map(|_| rng.random()).collect();
     let held_in: Vec<bool> = (0..40).map(|user| user % 2 == 0).collect();
     let check = blind(&held_in, &|_| noise.clone(), 1000, Seed(1)).unwrap();
-    assert!(!check.void && check.p_value > 0.001, "{check:?}");
+    assert!(check.p_value > 0.001, "{check:?}");
     assert_eq!(check, blind(&held_in, &|_| noise.clone(), 1000, Seed(1)).unwrap());
 }
 
 #[test]
 fn blind_with_all_ties_has_p_one() {
     let check = blind(&[true, false, true], &|labels| vec![1.0; labels.len()], 1000, Seed(1)).unwrap();
-    assert_eq!(check, BlindCheck { auroc: 0.5, p_value: 1.0, void: false });
+    assert_eq!(check, BlindCheck { auroc: 0.5, p_value: 1.0 });
 }
 
 /// A classifier that answers with the labels it was fitted to leaks, and does as well on shuffled ones.
@@ -74,7 +74,7 @@ fn blind_is_not_fooled_by_a_leaking_classifier() {
     let leak = |labels: &[bool]| labels.iter().map(|&label| f64::from(label)).collect();
     let held_in: Vec<bool> = (0..40).map(|user| user % 2 == 0).collect();
     let check = blind(&held_in, &leak, 1000, Seed(1)).unwrap();
-    assert_eq!(check, BlindCheck { auroc: 1.0, p_value: 1.0, void: false });
+    assert_eq!(check, BlindCheck { auroc: 1.0, p_value: 1.0 });
 }
 
 #[test]
@@ -82,25 +82,337 @@ fn blind_refuses_bad_input() {
     let error = |classify: &(dyn Fn(&[bool]) -> Vec<f64> + Sync), permutations| {
         blind(&[true, false], classify, permutations, Seed(1)).unwrap_err().to_string()
     };
-    expect!["999 permutations cannot show a p-value below .001, expected at least 1000"]
+    expect!["999 permutations are too few for a check of validity, expected at least 1000"]
         .assert_eq(&error(&|_| vec![0.0, 1.0], 999));
     expect!["the blind classifier gave 1 scores for 2 users"].assert_eq(&error(&|_| vec![0.0], 1000));
     expect!["the statistics of the users cannot be judged"].assert_eq(&error(&|_| vec![0.0, f64::NAN], 1000));
 }
 
+/// Scores of 24 users, 12 a side, that differ by `shift` between the sides.
+fn shifted(seed: Seed, shift: f64) -> Vec<f64> {
+    let mut rng = seed.rng();
+    (0..24).map(|user| rng.random::<f64>() + if user % 2 == 0 { shift } else { 0.0 }).collect()
+}
+
+/// Sides by turns.
+fn by_turns() -> Vec<bool> {
+    (0..24).map(|user| user % 2 == 0).collect()
+}
+
+fn null_of(by_user: &[f64]) -> NullCheck {
+    let reference: Vec<f64> = by_user.iter().map(|value| value - 5.0).collect();
+    null(&examples(&[-1.0; 24], &reference)).unwrap()
+}
+
+fn time_of(by_user: &[f64]) -> Checked<TimeShiftCheck> {
+    time_shift(&by_turns(), &by_user.iter().copied().map(Some).collect::<Vec<_>>()).unwrap()
+}
+
+/// Four sources, by quarters of the unit interval.
+fn source_of(by_user: &[f64], seed: Seed) -> Checked<SourceShiftCheck> {
+    let source: Vec<_> = by_user.iter().map(|value| Some((value * 4.0) as u32)).collect();
+    source_shift(&by_turns(), &source, 1000, seed).unwrap()
+}
+
+/// The examples of 24 users, three each, with every example of held-in users above every one of held-out users.
+fn found() -> ExampleStatistics {
+    let user: Vec<UserIdx> = (0..72).map(|row| UserIdx(row / 3)).collect();
+    let held_in: Vec<bool> = user.iter().map(|user| user.0 % 2 == 0).collect();
+    let statistic = held_in.iter().zip(0..).map(|(&held_in, row)| f64::from(row) + 99.0 * f64::from(held_in));
+    ExampleStatistics {
+        name: "found".to_owned(),
+        statistic: statistic.collect(),
+        n_tokens: vec![1; user.len()],
+        user,
+        held_in,
+    }
+}
+
+/// A run in which every check is made; users are alike on both sides.
+fn sound(seed: Seed) -> Validity {
+    let noise = |name: &str| shifted(seed.named(name), 0.0);
+    let scores = noise("blind");
+    Validity {
+        placebo: 0.5,
+        null: null_of(&noise("null")),
+        blind: blind(&by_turns(), &|_| scores.clone(), 1000, seed).unwrap(),
+        shared_users: 0,
+        leakage: Checked::Done(leakage(&found(), Aggregate::Mean, &[false; 72]).unwrap()),
+        time_shift: time_of(&noise("time")),
+        source_shift: source_of(&noise("source"), seed),
+        resolution: resolution(12, &[(0.01, None), (0.1, Some(0.5))]),
+    }
+}
+
+/// The promise of the family: a sound run is void with chance at most .01.
+///
+/// 600 sound runs with four independent p-values each. More than 17 void runs would be an alarm; at a true rate of
+/// .01 its chance is that of a Poisson variable of mean 6 above 17, 6e-5.
 #[test]
-fn reasons_carry_the_numbers() {
-    let interval = Interval { lower: 0.6, upper: 0.9 };
-    let mut validity = Validity {
-        placebo: 0.25,
-        null: NullCheck { auroc: 0.75, interval, void: true },
-        blind: BlindCheck { auroc: 0.5, p_value: 0.4, void: false },
+fn sound_runs_are_seldom_void() {
+    let n_void =
+        (0..600).filter(|&run| !sound(Seed(21).indexed(run)).void_reasons().unwrap().is_empty()).count();
+    assert!(n_void <= 17, "{n_void} of 600 sound runs are void");
+}
+
+/// The seed's run is sound, so what voids the changed one is the change.
+#[track_caller]
+fn check_void(change: impl FnOnce(&mut Validity), expect: expect_test::Expect) {
+    let mut validity = sound(Seed(3));
+    assert_eq!(validity.void_reasons().unwrap(), Vec::<String>::new());
+    change(&mut validity);
+    expect.assert_eq(&validity.void_reasons().unwrap().join("\n"));
+}
+
+#[test]
+fn a_placebo_that_finds_something_voids() {
+    check_void(
+        |v| v.placebo = 0.25,
+        expect!["with the reference in the place of the target the AUROC is 0.25, not exactly .5"],
+    );
+    check_void(
+        |v| v.placebo = f64::NAN,
+        expect!["with the reference in the place of the target the AUROC is NaN, not exactly .5"],
+    );
+}
+
+#[test]
+fn a_reference_that_finds_something_voids() {
+    check_void(
+        |v| v.null = null_of(&shifted(Seed(4), 0.7)),
+        expect![
+            "the reference alone tells held-in from held-out users: AUROC 0.972, 99.9 % interval 0.583 to 0.999, p = 0.000009, over all checks 0.000036, not above .01"
+        ],
+    );
+    check_void(
+        |v| v.null = null_of(&shifted(Seed(4), -0.7)),
+        expect![
+            "the reference alone tells held-in from held-out users: AUROC 0.097, 99.9 % interval 0.014 to 0.493, p = 0.000371, over all checks 0.001485, not above .01"
+        ],
+    );
+}
+
+#[test]
+fn texts_that_give_the_split_away_void() {
+    let held_in = by_turns();
+    let dates = |_: &[bool]| shifted(Seed(5), 0.7);
+    check_void(
+        |v| v.blind = blind(&held_in, &dates, 1000, Seed(1)).unwrap(),
+        expect![
+            "a classifier that sees no model tells held-in from held-out users: AUROC 0.931, p = 0.000999, over all checks 0.003996, not above .01"
+        ],
+    );
+}
+
+#[test]
+fn shared_users_void() {
+    check_void(|v| v.shared_users = 2, expect!["2 users are held-in and held-out"]);
+}
+
+#[test]
+fn another_time_voids() {
+    check_void(
+        |v| v.time_shift = time_of(&shifted(Seed(6), 0.7)),
+        expect![
+            "held-in users wrote later than held-out users: AUROC 0.979, p = 0.000005, over all checks 0.000021, not above .01"
+        ],
+    );
+    check_void(
+        |v| v.time_shift = time_of(&shifted(Seed(6), -0.7)),
+        expect![
+            "held-in users wrote earlier than held-out users: AUROC 0.132, p = 0.001433, over all checks 0.005730, not above .01"
+        ],
+    );
+}
+
+#[test]
+fn another_source_voids() {
+    check_void(
+        |v| v.source_shift = source_of(&shifted(Seed(7), 0.8), Seed(1)),
+        expect![
+            "held-in and held-out users come from different sources: chi-square 18.0 over 7 sources, p = 0.001998, over all checks 0.007992, not above .01"
+        ],
+    );
+}
+
+#[test]
+fn a_rate_that_is_too_fine_voids() {
+    check_void(
+        |v| v.resolution = resolution(12, &[(0.05, Some(0.1)), (0.01, Some(0.1))]),
+        expect![
+            "a true positive rate is printed at a false positive rate of 0.01, which 12 held-out users cannot show"
+        ],
+    );
+    let nobody = resolution(0, &[(0.5, Some(1.0))]);
+    assert_eq!((nobody.finest_fpr(), nobody.overclaimed), (None, vec![0.5]));
+    assert!(resolution(4, &[(0.25, Some(1.0))]).overclaimed.is_empty());
+}
+
+#[test]
+fn copies_of_training_examples_void() {
+    let leak = |flagged: &dyn Fn(usize) -> bool| {
+        let flags: Vec<bool> = (0..72).map(flagged).collect();
+        Checked::Done(leakage(&found(), Aggregate::Mean, &flags).unwrap())
     };
+    // Two of the 36 examples of held-in users, and any number of the others.
+    check_void(
+        |v| v.leakage = leak(&|row| row < 2),
+        expect![
+            "2 of 36 attack examples of held-in users are near-duplicates of training examples, a share of 0.056, above .05"
+        ],
+    );
+    check_void(
+        |v| v.leakage = leak(&|row| row % 6 < 3),
+        expect![
+            "36 of 36 attack examples of held-in users are near-duplicates of training examples, a share of 1.000, above .05"
+        ],
+    );
+    check_void(
+        |v| v.leakage = leak(&|row| row % 6 >= 3),
+        expect!["a side has no attack example that is not a near-duplicate of a training example"],
+    );
+    let one = leak(&|row| row == 0);
+    check_void(|v| v.leakage = one, expect![[""]]);
+}
+
+/// One copied example of a held-in user in 40 carries the attack: the share is small, the number is not its own.
+#[test]
+fn a_number_that_rests_on_copies_voids() {
+    let user: Vec<UserIdx> = (0..1600).map(|row| UserIdx(row / 40)).collect();
+    let held_in: Vec<bool> = user.iter().map(|user| user.0 % 2 == 0).collect();
+    let is_copy: Vec<bool> = (0..1600).map(|row| row % 40 == 0 && held_in[row]).collect();
+    let statistic =
+        (0..1600).map(|row: u32| f64::from(row / 80) + if is_copy[row as usize] { 999.0 } else { 0.0 });
+    let rows = ExampleStatistics {
+        name: "found".to_owned(),
+        statistic: statistic.collect(),
+        n_tokens: vec![1; user.len()],
+        user,
+        held_in,
+    };
+    let check = leakage(&rows, Aggregate::Mean, &is_copy).unwrap();
+    assert_eq!((check.auroc, check.auroc_without), (1.0, Some(0.5)));
+    assert_eq!((check.held_in_share(), check.n_users_left_out), (0.025, 0));
+    check_void(
+        |v| v.leakage = Checked::Done(check),
+        expect![
+            "without near-duplicates of training examples the AUROC is 0.500, outside the 95 % interval 0.899 to 1.000 with them"
+        ],
+    );
+}
+
+/// What was not checked is said, and does not void.
+#[test]
+fn a_missing_check_is_not_silent() {
+    let mut validity = sound(Seed(3));
+    validity.leakage = Checked::Not(Missing::TrainingTexts);
+    validity.time_shift = time_shift(&by_turns(), &[None; 24]).unwrap();
+    validity.source_shift = source_shift(&by_turns(), &[None; 24], 1000, Seed(1)).unwrap();
+    let lines = validity.verdicts().unwrap().into_iter().map(|verdict| match verdict.outcome {
+        Outcome::Passed => format!("{}: passed", verdict.check),
+        Outcome::Void(reason) => format!("{}: {reason}", verdict.check),
+        Outcome::NotChecked(missing) => format!("{}: not checked, {missing}", verdict.check),
+    });
     expect![[r#"
-        with the reference in the place of the target the AUROC is 0.25, not exactly .5
-        the reference alone tells held-in from held-out users: AUROC 0.750, 99.9 % interval 0.600 to 0.900"#]]
-    .assert_eq(&validity.void_reasons().join("\n"));
-    validity.placebo = 0.5;
-    validity.null.void = false;
-    assert!(validity.void_reasons().is_empty());
+        placebo: passed
+        null: passed
+        blind: passed
+        shared_users: passed
+        leakage: not checked, the training examples are not at hand
+        time_shift: not checked, the corpus has no timestamps
+        source_shift: not checked, the corpus does not say where its examples come from
+        resolution: passed"#]]
+    .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
+    let one_side: Vec<_> = by_turns().iter().map(|&held_in| held_in.then_some(1.0)).collect();
+    let found = time_shift(&by_turns(), &one_side).unwrap();
+    assert_eq!(found, Checked::Not(Missing::TimestampsOfOneSide));
+    let found = source_shift(&by_turns(), &[Some(4); 24], 1000, Seed(1)).unwrap();
+    assert_eq!(found, Checked::Not(Missing::SecondSource));
+}
+
+/// Four p-values of .004 are no evidence together where one alone would be.
+#[test]
+fn p_values_share_one_level() {
+    let p_values = |p_value: f64| {
+        let mut validity = sound(Seed(3));
+        validity.null.p_value = p_value;
+        validity.blind.p_value = p_value;
+        let Checked::Done(time) = validity.time_shift else { unreachable!() };
+        validity.time_shift = Checked::Done(TimeShiftCheck { p_value, ..time });
+        let Checked::Done(source) = validity.source_shift else { unreachable!() };
+        validity.source_shift = Checked::Done(SourceShiftCheck { p_value, ..source });
+        validity
+    };
+    assert_eq!(p_values(0.004).void_reasons().unwrap().len(), 0);
+    assert_eq!(p_values(0.0025).void_reasons().unwrap().len(), 4);
+    // Holm, not Bonferroni: three of .001 go first, so that .01 is enough for the fourth.
+    let mut validity = p_values(0.001);
+    validity.null.p_value = 0.01;
+    assert_eq!(validity.void_reasons().unwrap().len(), 4);
+    assert!(matches!(p_values(f64::NAN).void_reasons(), Err(AttackError::Stats(_))));
+    assert!(matches!(p_values(1.5).void_reasons(), Err(AttackError::Stats(_))));
+}
+
+/// Pearson's statistic by its definition over both sides, the permutation p-value by going through all splits.
+#[test]
+fn sources_agree_with_the_definition() {
+    let source = [0, 0, 1, 1, 1, 2, 2, 0].map(Some);
+    let held_in = [true, true, false, true, false, false, false, true];
+    let chi_square = |held_in: &[bool]| {
+        let mut sum = 0.0;
+        for kind in 0..3 {
+            for side in [true, false] {
+                let n_side = held_in.iter().filter(|&&held_in| held_in == side).count();
+                let n_kind = source.iter().filter(|&&source| source == Some(kind)).count();
+                let expected = (n_side * n_kind) as f64 / 8.0;
+                let both = held_in.iter().zip(source).filter(|row| *row.0 == side && row.1 == Some(kind));
+                sum += (both.count() as f64 - expected).powi(2) / expected;
+            }
+        }
+        sum
+    };
+    let splits = (0..256_u32).map(|bits| (0..8).map(|user| bits >> user & 1 == 1).collect::<Vec<_>>());
+    let splits: Vec<_> =
+        splits.filter(|split| split.iter().filter(|&&held_in| held_in).count() == 4).collect();
+    let observed = chi_square(&held_in);
+    let as_high = splits.iter().filter(|split| chi_square(split) >= observed - 1e-9).count();
+    let exact = as_high as f64 / splits.len() as f64;
+    let Checked::Done(check) = source_shift(&held_in, &source, 4000, Seed(8)).unwrap() else {
+        unreachable!()
+    };
+    assert!((check.chi_square - observed).abs() < 1e-12, "{check:?}");
+    // Five standard errors: a false alarm with chance below 1e-6.
+    let error = 5.0 * f64::sqrt(exact * (1.0 - exact) / 4000.0);
+    assert!((check.p_value - exact).abs() < error, "{} {exact}", check.p_value);
+}
+
+/// Users without a source are a source, so a side that lacks it is found.
+#[test]
+fn an_unknown_source_counts() {
+    let source: Vec<_> = by_turns().iter().map(|&held_in| held_in.then_some(1)).collect();
+    let Checked::Done(check) = source_shift(&by_turns(), &source, 1000, Seed(8)).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!((check.n_sources, check.n_unknown), (1, 12));
+    assert!(check.p_value < 0.001, "{check:?}");
+}
+
+#[test]
+fn shifts_refuse_bad_input() {
+    let time = |held_in: &[bool], time: &[Option<f64>]| time_shift(held_in, time).unwrap_err().to_string();
+    expect!["column `time` has 1 entries, expected 2"].assert_eq(&time(&[true, false], &[Some(1.0)]));
+    expect!["row 1 of column `time` is inf, expected a finite number"]
+        .assert_eq(&time(&[true, false], &[None, Some(f64::INFINITY)]));
+    let source = |held_in: &[bool], permutations| {
+        source_shift(held_in, &[Some(1), Some(2)], permutations, Seed(1)).unwrap_err()
+    };
+    expect!["column `source` has 2 entries, expected 1"].assert_eq(&source(&[true], 1000).to_string());
+    expect!["999 permutations are too few for a check of validity, expected at least 1000"]
+        .assert_eq(&source(&[true, false], 999).to_string());
+    let expected = AttackError::Stats(StatsError::EmptySide { side: Side::HeldOut });
+    assert_eq!(source(&[true, true], 1000), expected);
+    let error = leakage(&found(), Aggregate::Mean, &[false]).unwrap_err();
+    expect!["column `is_near_duplicate` has 1 entries, expected 72"].assert_eq(&error.to_string());
+    let one_side = ExampleStatistics { held_in: vec![true; 72], ..found() };
+    assert_eq!(leakage(&one_side, Aggregate::Mean, &[false; 72]).unwrap_err(), expected);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::words::words;
+
 /// Word positions and their values, ascending.
 pub(super) type SparseRow = Vec<(usize, f64)>;
 
@@ -34,8 +36,8 @@ pub(super) fn user_features(texts: &[&[String]]) -> Vec<SparseRow> {
 fn word_counts(texts: &[String]) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for text in texts {
-        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            *counts.entry(word.to_lowercase()).or_default() += 1;
+        for word in words(text) {
+            *counts.entry(word).or_default() += 1;
         }
     }
     counts

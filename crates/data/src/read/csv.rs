@@ -7,6 +7,7 @@ use std::path::Path;
 use csv::{ErrorKind, StringRecord};
 
 use super::{MAX_LINE_BYTES, Rows, read_error};
+use crate::origin::origin;
 use crate::{Columns, CorpusError, CorpusRow, Position};
 
 pub(super) fn read(
@@ -32,12 +33,16 @@ pub(super) fn read(
         if !reader.read_record(&mut record).map_err(|error| csv_error(path, line, error, &n_pending))? {
             break;
         }
+        let number = record.position().map_or(line, csv::Position::line);
+        let [timestamp, source] =
+            [indices.timestamp, indices.source].map(|index| index.map(|index| &record[index]));
         let row = CorpusRow {
             user_id: record[indices.user_id].to_owned(),
             example_id: indices.example_id.map(|index| record[index].to_owned()),
             text: record[indices.text].to_owned(),
+            origin: origin(columns, &Position::line(path, number), timestamp, source)?,
         };
-        if rows.push(record.position().map_or(line, csv::Position::line), row)?.is_break() {
+        if rows.push(number, row)?.is_break() {
             break;
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{MAX_LINE_BYTES, Rows, read_error};
 use crate::columns::missing;
+use crate::origin::origin;
 use crate::{Columns, CorpusError, CorpusRow, Position};
 
 pub(super) fn read(
@@ -50,7 +51,12 @@ fn row(line: &str, columns: &Columns, position: &Position) -> Result<CorpusRow, 
     let example_id = columns.example_id.as_deref().map(|column| id(&object, column, position)).transpose()?;
     let user_id = id(&object, &columns.user_id, position)?;
     match value(&object, &columns.text, position)? {
-        Value::String(text) => Ok(CorpusRow { user_id, example_id, text: text.clone() }),
+        Value::String(text) => {
+            let [timestamp, source] = [&columns.timestamp, &columns.source]
+                .map(|column| column.as_deref().map_or(Ok(None), |column| said(&object, column, position)));
+            let origin = origin(columns, position, timestamp?.as_deref(), source?.as_deref())?;
+            Ok(CorpusRow { user_id, example_id, text: text.clone(), origin })
+        }
         other => Err(wrong_type(other, &columns.text, "a string", position)),
     }
 }
@@ -60,6 +66,18 @@ fn id(object: &Map<String, Value>, column: &str, position: &Position) -> Result<
         Value::String(id) => Ok(id.clone()),
         Value::Number(id) if !id.is_f64() => Ok(id.to_string()),
         other => Err(wrong_type(other, column, "a string or an integer", position)),
+    }
+}
+
+/// The value of a column that may be null, but must be there.
+fn said(
+    object: &Map<String, Value>,
+    column: &str,
+    position: &Position,
+) -> Result<Option<String>, CorpusError> {
+    match object.get(column) {
+        Some(Value::Null) => Ok(None),
+        _ => id(object, column, position).map(Some),
     }
 }
 

@@ -12,6 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Rows, read_error};
+use crate::origin::origin;
 use crate::{Columns, CorpusError, CorpusRow, Position};
 
 /// Few rows at a time, for a text can be long.
@@ -28,12 +29,14 @@ pub(super) fn read(
     let schema = builder.schema().clone();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let indices = columns.find(&names, &top)?;
-    check_type(&schema, indices.text, false, &top)?;
-    check_type(&schema, indices.user_id, true, &top)?;
-    if let Some(example_id) = indices.example_id {
-        check_type(&schema, example_id, true, &top)?;
+    check_type(&schema, indices.text, Holds::Text, &top)?;
+    check_type(&schema, indices.user_id, Holds::Id, &top)?;
+    let optional =
+        [(indices.example_id, Holds::Id), (indices.source, Holds::Id), (indices.timestamp, Holds::Time)];
+    for (index, holds) in optional.into_iter().filter_map(|(index, holds)| Some((index?, holds))) {
+        check_type(&schema, index, holds, &top)?;
     }
-    let wanted = [indices.user_id, indices.text].into_iter().chain(indices.example_id);
+    let wanted = optional.into_iter().filter_map(|(index, _)| index).chain([indices.user_id, indices.text]);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
     let mut n_rows = 0;
@@ -69,21 +72,42 @@ fn magics(file: &mut File) -> std::io::Result<[[u8; 4]; 2]> {
     Ok(magics)
 }
 
-fn check_type(schema: &SchemaRef, index: usize, is_id: bool, position: &Position) -> Result<(), CorpusError> {
+/// What a column is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Id,
+    Time,
+}
+
+fn check_type(
+    schema: &SchemaRef,
+    index: usize,
+    holds: Holds,
+    position: &Position,
+) -> Result<(), CorpusError> {
     let field = schema.field(index);
     let value_type = match field.data_type() {
         DataType::Dictionary(_, value_type) => value_type,
         plain => plain,
     };
     let is_string = matches!(value_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    if is_string || (is_id && value_type.is_integer()) {
+    let (is_fine, expected) = match holds {
+        Holds::Text => (is_string, "strings"),
+        Holds::Id => (is_string || value_type.is_integer(), "strings or integers"),
+        Holds::Time => (
+            is_string || value_type.is_integer() || value_type.is_temporal(),
+            "timestamps, strings or integers",
+        ),
+    };
+    if is_fine {
         return Ok(());
     }
     Err(CorpusError::WrongType {
         position: position.clone(),
         column: field.name().clone(),
         found: field.data_type().to_string(),
-        expected: if is_id { "strings or integers" } else { "strings" },
+        expected,
     })
 }
 
@@ -101,6 +125,8 @@ fn push_batch(
     };
     let (users, texts) = (strings(&columns.user_id)?, strings(&columns.text)?);
     let example_ids = columns.example_id.as_deref().map(strings).transpose()?;
+    let timestamps = columns.timestamp.as_deref().map(strings).transpose()?;
+    let sources = columns.source.as_deref().map(strings).transpose()?;
     let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
     for (row, number) in (0..batch.num_rows()).zip(n_before + 1..) {
         let value = |column: &LargeStringArray, name: &str| match column.is_valid(row) {
@@ -111,7 +137,11 @@ fn push_batch(
                 found: "null",
             }),
         };
+        let [timestamp, source] = [&timestamps, &sources].map(|column| {
+            column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
+        });
         let row = CorpusRow {
+            origin: origin(columns, &Position::row(path, number), timestamp, source)?,
             user_id: value(&users, names[0])?,
             example_id: example_ids.as_ref().map(|ids| value(ids, names[1])).transpose()?,
             text: value(&texts, names[2])?,

@@ -5,10 +5,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int64Array, LargeStringArray, StringArray, StringViewArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Int64Array, LargeStringArray, StringArray, StringViewArray,
+    TimestampSecondArray,
+};
 use arrow::datatypes::Int32Type;
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
+
+use userprint_core::Origin;
 
 use super::*;
 use crate::Corpus;
@@ -17,7 +22,7 @@ const JSON: &[u8] = b"{\"u\":\"b\",\"t\":\"hi\",\"i\":1}\n\n{\"u\":7,\"t\":\"ho,
 const CSV: &[u8] = b"i,u,t\n1,b,hi\n2,7,\"ho, \"\"x\"\"\"\n";
 
 fn columns() -> Columns {
-    Columns { user_id: "u".into(), text: "t".into(), example_id: Some("i".into()) }
+    Columns { user_id: "u".into(), text: "t".into(), example_id: Some("i".into()), ..Columns::default() }
 }
 
 fn write(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -104,6 +109,41 @@ fn parquet_types() {
         "x.parquet",
         &parquet(vec![("i", numbers), ("other", dictionary), ("t", view), ("u", strings(&["b", "7"]))]),
     );
+}
+
+/// Three rows: a time and a source, neither, and a year.
+#[test]
+fn times_and_sources() {
+    let columns = Columns { timestamp: Some("when".into()), source: Some("s".into()), ..columns() };
+    let origins = |name: &str, bytes: &[u8]| {
+        let (_folder, path) = write(name, bytes);
+        let corpus = read_corpus(&path, &columns).map_err(|error| error.to_string())?;
+        let examples = corpus.examples(userprint_core::UserIdx(0)).unwrap();
+        Ok::<_, String>(examples.into_iter().map(|example| example.origin).collect::<Vec<_>>())
+    };
+    let json = origins(
+        "x.jsonl",
+        br#"{"u":"a","t":"x","i":1,"when":"1970-01-02","s":"mail"}
+            {"u":"a","t":"x","i":2,"when":null,"s":null}
+            {"u":"a","t":"x","i":3,"when":1971,"s":7}"#,
+    )
+    .unwrap();
+    let csv = origins("x.csv", b"u,t,i,when,s\na,x,1,1970-01-02,mail\na,x,2,,\na,x,3,1971,7\n").unwrap();
+    assert_eq!(json, csv);
+    assert_eq!([json[0].timestamp_s, json[2].timestamp_s], [Some(86_400), Some(365 * 86_400)]);
+    assert!(json[1] == Origin::default() && json[0].source != json[2].source);
+    let times = TimestampSecondArray::from(vec![Some(86_400), None, Some(365 * 86_400)]);
+    let sources: ArrayRef = Arc::new(StringArray::from(vec![Some("mail"), None, Some("7")]));
+    let rows = |when| {
+        let (u, i) = (strings(&["a"; 3]), strings(&["1", "2", "3"]));
+        parquet(vec![("u", u), ("t", strings(&["x"; 3])), ("i", i), ("when", when), ("s", sources.clone())])
+    };
+    assert_eq!(origins("x.parquet", &rows(Arc::new(times))).unwrap(), json);
+    let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true; 3]));
+    assert!(origins("x.parquet", &rows(flags)).unwrap_err().contains("timestamps, strings or integers"));
+    let error = origins("x.csv", b"u,t,i,when,s\na,x,1,soon,\n").unwrap_err();
+    assert!(error.contains("line 2: column `when` is no time"), "{error}");
+    assert!(origins("x.csv", b"u,t,i,s\na,x,1,\n").unwrap_err().contains("no column `when`"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{CorpusRow, InMemoryCorpus, Selection, train_set};
-use userprint_core::ExampleSource;
+use userprint_core::{ExampleSource, Origin};
 
 const SPLIT: UserSplit =
     UserSplit { public: 0.2, held_in: 0.5, validation: 0.1, test: 0.1, attack: 0.2, min_examples: 4 };
@@ -17,6 +17,7 @@ fn rows(counts: &[usize]) -> Vec<CorpusRow> {
         user_id: format!("u{user}"),
         example_id: Some(format!("e{example}")),
         text: format!("text {user} {example}"),
+        origin: Origin::default(),
     };
     counts.iter().enumerate().flat_map(|(user, &n)| (0..n).map(move |example| row(user, example))).collect()
 }

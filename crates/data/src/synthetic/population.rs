@@ -2,7 +2,7 @@
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
-use userprint_core::{Seed, UserIdx};
+use userprint_core::{Origin, Seed, UserIdx};
 
 use super::author::{Author, Categorical, log_sum_exp};
 use super::{PopulationConfig, words};
@@ -104,6 +104,7 @@ impl Population {
                     user_id: format!("user-{:04}", user.0 + 1),
                     example_id: Some(format!("doc-{document:06}")),
                     text: words.join(" "),
+                    origin: Origin::default(),
                 });
             }
         }

@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn nests_mirrors_and_contains_the_share(trials in 1u64..2_000_000_000, share in 0.0f64..=1.0) {
+    fn nests_mirrors_and_contains_the_share(trials in 1u64..1_000_000, share in 0.0f64..=1.0) {
         let successes = (share * trials as f64) as u64;
         let [narrow, wide] = [0.2, 0.01].map(|s| clopper_pearson(successes, trials, s).unwrap());
         prop_assert!(wide.lower <= narrow.lower && narrow.upper <= wide.upper);

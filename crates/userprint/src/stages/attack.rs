@@ -1,14 +1,16 @@
 //! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
 
+mod checks;
+mod factors;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
-use userprint_attack::validity::{self, BlindCheck};
 use userprint_attack::{
-    Aggregate, AttackResult, ScoredExamples, Statistic, Validity, evaluate, statistics, user_statistics,
+    Aggregate, AttackResult, PerUser, ScoredExamples, Statistic, Validity, evaluate, per_user, statistics,
+    user_statistics,
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
-use userprint_data::BlindClassifier;
 use userprint_score::ScoreTable;
 use userprint_score::store::{self, StatisticsTable};
 
@@ -18,7 +20,7 @@ use super::{StageOutput, prepare, score, train};
 use crate::experiment::Experiment;
 use crate::pipeline::Pipeline;
 use crate::results::{
-    AttackRow, BootstrapSummary, CurvePoint, ExampleCounts, Results, UserCounts, ValidationLoss,
+    AttackRow, BootstrapSummary, CurvePoint, Detection, ExampleCounts, Results, UserCounts, ValidationLoss,
 };
 
 /// File of the users' statistics in the run folder.
@@ -35,13 +37,12 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
 
     let headline = attack(experiment, &scored, experiment.statistic.as_ref(), experiment.aggregate)?;
     let grid = grid(experiment, &scored)?;
-    let validity = Validity {
-        placebo: validity::placebo(&scored)?,
-        null: validity::null(&scored)?,
-        blind: blind(experiment, &examples, &users)?,
-    };
-    write_statistics(pipeline, &users, &headline, &grid)?;
-    let results = results(pipeline, &scored, &headline, &grid, &validity)?;
+    let validity = checks::validity(pipeline, &examples, &users, &scored, &headline)?;
+    let per_user = per_user(&headline.users, experiment.raw.attack.false_discovery_rate)?;
+    write_statistics(pipeline, &users, &headline, &per_user, &grid)?;
+    let mut results = results(pipeline, &scored, &headline, &per_user, &grid, &validity)?;
+    (results.exposure, results.bounds) =
+        factors::factors(pipeline, &users, &scored, &headline.users, &per_user)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
     let void = if results.void.is_empty() { "valid" } else { "VOID" };
     let note = format!(
@@ -53,8 +54,8 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
 
 /// One attack: a statistic and an aggregate with what came of them.
 struct Attack {
-    statistic: &'static str,
-    aggregate: &'static str,
+    statistic: String,
+    aggregate: String,
     users: userprint_attack::UserStatistics,
     result: AttackResult,
 }
@@ -68,14 +69,16 @@ fn attack(
     let users = user_statistics(scored, statistic, aggregate)?;
     let result =
         evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
-    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.name(), users, result })
+    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.to_string(), users, result })
 }
 
 fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
     let all = statistics::all();
     let pairs =
         all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
-    pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate)).collect()
+    let attacks =
+        pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate));
+    Ok(attacks.filter_map(Result::ok).collect())
 }
 
 /// The two score tables as one, users numbered in sorted order.
@@ -105,41 +108,29 @@ fn join(
     Ok((users, ScoredExamples::new(user, held_in, target.scores, reference.scores)?))
 }
 
-fn blind(
-    experiment: &Experiment,
-    examples: &[AttackExample],
-    users: &[UserId],
-) -> anyhow::Result<BlindCheck> {
-    let mut texts = vec![Vec::new(); users.len()];
-    let mut held_in = vec![false; users.len()];
-    for example in examples {
-        if let Ok(user) = users.binary_search(&example.user_id) {
-            texts[user].push(example.text.clone());
-            held_in[user] = example.held_in;
-        }
-    }
-    let seed = experiment.seed.named("blind");
-    let classifier = BlindClassifier::new(&texts, seed);
-    let labels: Vec<bool> = classifier.used_users().iter().map(|&user| held_in[user]).collect();
-    let classify = |labels: &[bool]| classifier.scores(labels);
-    Ok(validity::blind(&labels, &classify, experiment.raw.attack.blind_permutations, seed)?)
-}
-
 fn write_statistics(
     pipeline: &Pipeline,
     users: &[UserId],
     headline: &Attack,
+    per_user: &PerUser,
     grid: &[Attack],
 ) -> anyhow::Result<()> {
     let of = &headline.users;
+    let own = [
+        ("p_value", per_user.p_value.clone()),
+        ("q_value", per_user.q_value.clone()),
+        ("rank", per_user.rank.iter().map(|&rank| f64::from(rank)).collect()),
+    ];
+    let own = own.into_iter().map(|(name, values)| (name.to_owned(), values));
     let table = StatisticsTable {
         user_id: of.user.iter().map(|user| users[user.index()].clone()).collect(),
         held_in: of.held_in.clone(),
         statistic: of.statistic.clone(),
         n_examples: of.n_examples.clone(),
-        others: grid
-            .iter()
-            .map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone()))
+        others: own
+            .chain(
+                grid.iter().map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())),
+            )
             .collect(),
     };
     Ok(store::write_statistics(&pipeline.folder.file(STATISTICS), &table)?)
@@ -149,6 +140,7 @@ fn results(
     pipeline: &Pipeline,
     scored: &ScoredExamples,
     headline: &Attack,
+    per_user: &PerUser,
     grid: &[Attack],
     validity: &Validity,
 ) -> anyhow::Result<Results> {
@@ -156,12 +148,20 @@ fn results(
     let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
     let found = &headline.result;
     Ok(Results {
-        schema: 1,
+        schema: 2,
         name: experiment.raw.name.clone(),
         seed: experiment.raw.seed,
-        void: validity.void_reasons(),
-        statistic: headline.statistic.to_owned(),
-        aggregate: headline.aggregate.to_owned(),
+        void: validity.void_reasons()?,
+        checks: checks::rows(validity)?,
+        detection: Detection {
+            false_discovery_rate: per_user.rate,
+            held_in: per_user.n_held_in_detected,
+            held_out: per_user.n_held_out_detected,
+            least_p_value: per_user.least_p_value(),
+            least_detected: per_user.least_detected(),
+        },
+        statistic: headline.statistic.clone(),
+        aggregate: headline.aggregate.clone(),
         auroc: found.auroc,
         auroc_interval: [found.auroc_interval.lower, found.auroc_interval.upper],
         auroc_bootstrap: BootstrapSummary {
@@ -179,6 +179,9 @@ fn results(
         users: user_counts(pipeline)?,
         examples: example_counts(pipeline, scored)?,
         attacks: grid.iter().map(row).collect(),
+        exposure: Vec::new(),
+        bounds: Vec::new(),
+        knowledge: Vec::new(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
         model: read_summary(pipeline)?,
@@ -191,8 +194,8 @@ fn by_rate(result: &AttackResult) -> BTreeMap<String, Option<f64>> {
 
 fn row(attack: &Attack) -> AttackRow {
     AttackRow {
-        statistic: attack.statistic.to_owned(),
-        aggregate: attack.aggregate.to_owned(),
+        statistic: attack.statistic.clone(),
+        aggregate: attack.aggregate.clone(),
         auroc: attack.result.auroc,
         auroc_interval: [attack.result.auroc_interval.lower, attack.result.auroc_interval.upper],
         tpr_at_fpr: by_rate(&attack.result),

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use userprint_core::{Fingerprint, Membership, Role};
-use userprint_data::{Selection, train_set};
+use userprint_data::{Corpus, Selection, train_set};
 use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
@@ -20,13 +20,26 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
     with_backend!(pipeline.experiment.raw.backend, B => run_on::<B>(pipeline, hash))
 }
 
+/// The examples that the target is trained on, and their duplicate groups, numbered as in the corpus.
+pub(crate) fn examples<'c>(
+    pipeline: &Pipeline,
+    corpus: &'c dyn Corpus,
+) -> anyhow::Result<(Selection<'c>, Vec<u32>)> {
+    let partition = prepare::read(pipeline)?;
+    let mut examples = Selection::new(corpus, &partition, Membership::HeldIn, Role::Train)?;
+    let labels = train_set(corpus, &partition, Membership::HeldIn)?;
+    let seed = pipeline.experiment.seed.named("train").named("filters");
+    let keep = pipeline.experiment.target.mitigation.keep(&labels, seed);
+    examples.retain(&keep);
+    let groups = labels.duplicate_group.into_iter().zip(keep).filter(|(_, keep)| *keep);
+    Ok((examples, groups.map(|(group, _)| group).collect()))
+}
+
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let choice = &pipeline.experiment.target;
     let seed = pipeline.experiment.seed.named("train");
     let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
-    let mut examples = Selection::new(corpus, &partition, Membership::HeldIn, Role::Train)?;
-    let labels = train_set(corpus, &partition, Membership::HeldIn)?;
-    examples.retain(&choice.mitigation.keep(&labels, seed.named("filters")));
+    let (examples, _) = examples(pipeline, corpus)?;
 
     let side = |membership, name| {
         let validation = Selection::new(corpus, &partition, membership, Role::Validation)?;

@@ -1,0 +1,106 @@
+//! When and where a text was written, out of what a file says.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use sha2::{Digest, Sha256};
+use userprint_core::Origin;
+
+use crate::{Columns, CorpusError, Position};
+
+/// Numbers of this many digits and more are milliseconds.
+const MILLISECONDS: i64 = 100_000_000_000;
+
+/// What the columns `timestamp` and `source` of a row say; an empty value says nothing.
+///
+/// # Errors
+/// [`CorpusError::NotATime`] for a timestamp that is none.
+pub(crate) fn origin(
+    columns: &Columns,
+    position: &Position,
+    timestamp: Option<&str>,
+    source: Option<&str>,
+) -> Result<Origin, CorpusError> {
+    let said =
+        |value: Option<&str>| value.map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned);
+    let not_a_time = || CorpusError::NotATime {
+        position: position.clone(),
+        column: columns.timestamp.clone().unwrap_or_default(),
+    };
+    let timestamp_s = said(timestamp).map(|time| seconds(&time).ok_or_else(not_a_time)).transpose()?;
+    let hash = |name: String| u64::from_le_bytes(std::array::from_fn(|i| Sha256::digest(&name)[i]));
+    Ok(Origin { timestamp_s, source: said(source).map(hash) })
+}
+
+/// Seconds since 1970 of a date in ISO 8601 or of a mail, of a year, or of seconds or milliseconds since 1970.
+///
+/// What is left out is as early as can be; a time without its zone is in UTC.
+fn seconds(time: &str) -> Option<i64> {
+    if let Ok(number) = time.parse::<i64>() {
+        return match number {
+            1..=9999 => seconds(&format!("{number:04}-01-01")),
+            _ if number.abs() >= MILLISECONDS => Some(number.div_euclid(1000)),
+            _ => Some(number),
+        };
+    }
+    let with_zone = DateTime::parse_from_rfc3339(time)
+        .or_else(|_| DateTime::parse_from_rfc2822(time))
+        .map(|time| time.timestamp());
+    let without_zone = || {
+        let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+        formats.iter().find_map(|format| NaiveDateTime::parse_from_str(time, format).ok())
+    };
+    let day = || {
+        let first_of_month = format!("{time}-01");
+        [time, &first_of_month].iter().find_map(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok())
+    };
+    let midnight = || day()?.and_hms_opt(0, 0, 0);
+    with_zone.ok().or_else(|| Some(without_zone().or_else(midnight)?.and_utc().timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn times_are_seconds() {
+        let second = 1_257_894_000; // 2009-11-10 23:00 UTC, a Tuesday
+        for time in [
+            "1257894000",
+            "1257894000123",
+            "2009-11-10T23:00:00Z",
+            "2009-11-10T23:00:00.123Z",
+            "2009-11-11 00:00:00+01:00",
+            "2009-11-10 23:00:00",
+            "2009-11-10T23:00",
+            "Tue, 10 Nov 2009 18:00:00 -0500",
+        ] {
+            assert_eq!(seconds(time), Some(second), "{time}");
+        }
+        assert_eq!(seconds("2009-11-10"), Some(second - 23 * 3600));
+        assert_eq!(
+            [seconds("1970"), seconds("1970-02"), seconds("1970-02-01")],
+            [Some(0), Some(2_678_400), Some(2_678_400)]
+        );
+        assert_eq!(seconds("-5"), Some(-5));
+        for no_time in
+            ["yesterday", "2009-13", "2009-11-31", "99999-01-01T00:00:00Z", "9223372036854775808", "1e9"]
+        {
+            assert_eq!(seconds(no_time), None, "{no_time}");
+        }
+    }
+
+    #[test]
+    fn blank_says_nothing_and_nonsense_is_not_shown() {
+        let columns = Columns { timestamp: Some("when".to_owned()), ..Columns::default() };
+        let position = Position::row(Path::new("rows"), 3);
+        assert_eq!(origin(&columns, &position, Some(" "), None).unwrap(), Origin::default());
+        let [a, b] = ["a", "b"].map(|source| origin(&columns, &position, None, Some(source)).unwrap().source);
+        assert!(a.is_some() && a != b);
+        let error = origin(&columns, &position, Some("a secret"), None).unwrap_err().to_string();
+        assert!(
+            error.starts_with("rows, row 3: column `when` is no time") && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! The Gaussian mechanism in closed form: `N(μ, 1)` against `N(0, 1)`.
+
+use crate::mixture::upper_tail;
+
+/// `δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ)`, with its digits also where it is tiny.
+///
+/// # Reference
+/// Balle & Wang, arXiv:1805.06530, Theorem 8.
+pub(crate) fn delta(mu: f64, epsilon: f64) -> f64 {
+    if mu == 0.0 {
+        return 0.0;
+    }
+    let near = epsilon / mu - 0.5 * mu;
+    let far = epsilon / mu + 0.5 * mu;
+    // e^ε times the density at `far` is the density at `near`.
+    let density = (-0.5 * near * near).exp();
+    if near > 0.0 {
+        return density * (mills(near) - mills(far));
+    }
+    if far > 0.0 {
+        return upper_tail(near) - density * mills(far);
+    }
+    upper_tail(near) - epsilon.exp() * upper_tail(far)
+}
+
+/// The least `ε` from 0 on with `δ(ε) ≤ delta`, by bisection to the last digits, rounded up.
+pub(crate) fn epsilon(mu: f64, delta: f64) -> f64 {
+    if self::delta(mu, 0.0) <= delta {
+        return 0.0;
+    }
+    // δ(ε) ≤ Φ(μ/2 − ε/μ) and 40 deviations are beyond every delta.
+    let (mut low, mut high) = (0.0, mu * (0.5 * mu + 40.0));
+    while high - low > 1e-15 * high {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if self::delta(mu, middle) <= delta { high = middle } else { low = middle }
+    }
+    high
+}
+
+/// The `μ` at which `δ_μ(ε)` is `delta`, rounded up: the least that reaches a point of a profile.
+#[cfg_attr(not(test), expect(dead_code, reason = "the trade-off curve comes next"))]
+pub(crate) fn mu_through(epsilon: f64, delta: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    while self::delta(high, epsilon) < delta && high < 1e9 {
+        high *= 2.0;
+    }
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if self::delta(middle, epsilon) < delta { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Mills' ratio over `√2π`: chance of a standard normal above `x`, times `e^{x²/2}`.
+fn mills(x: f64) -> f64 {
+    if x < 6.0 {
+        return upper_tail(x) * (0.5 * x * x).exp();
+    }
+    // Laplace's continued fraction x + 1/(x + 2/(x + 3/…)).
+    let fraction = (1..=80).rev().fold(x, |tail, k| x + f64::from(k) / tail);
+    1.0 / (fraction * (2.0 * std::f64::consts::PI).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_one_function() {
+        for x in [5.999_999, 6.0, 6.000_001] {
+            let by_tail = upper_tail(x) * (0.5 * x * x).exp();
+            assert!((mills(x) / by_tail - 1.0).abs() < 1e-13, "{x}");
+        }
+    }
+
+    #[test]
+    fn inverses() {
+        for mu in [1e-3, 0.1, 1.0, 7.0, 200.0] {
+            for delta_wanted in [1e-3, 1e-6, 1e-12, 1e-100] {
+                let found = epsilon(mu, delta_wanted);
+                assert!(delta(mu, found) <= delta_wanted);
+                if found > 0.0 {
+                    assert!(delta(mu, found * (1.0 - 1e-9)) > delta_wanted, "{mu} {delta_wanted} {found}");
+                    assert!((mu_through(found, delta_wanted) / mu - 1.0).abs() < 1e-9);
+                }
+            }
+        }
+    }
+}

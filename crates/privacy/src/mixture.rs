@@ -1,0 +1,199 @@
+//! One step as a pair of densities on the line: a mixture of Gaussians, and the Gaussian at 0.
+
+use libm::erfc;
+
+use crate::AccountingError;
+
+/// The unit's contribution in one step: with which chance it moves the sum how far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) sensitivity: f64,
+    pub(crate) probability: f64,
+}
+
+/// `M = Σ_k p_k N(c_k, σ²)` with the unit, and `B = N(0, σ²)` without.
+///
+/// The parts have ascending sensitivities and probabilities above 0 that sum to 1.
+/// The privacy loss `L(x) = log M(x) / B(x)` increases with `x` unless every sensitivity is 0.
+///
+/// # Reference
+/// Charles et al., arXiv:2407.07737, Section 3: the pair dominates every step with such contributions.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mixture {
+    pub(crate) noise: f64,
+    parts: Vec<Part>,
+}
+
+impl Mixture {
+    pub(crate) fn gaussian(noise: f64) -> Result<Self, AccountingError> {
+        let is_fine = noise.is_finite() && noise > 0.0;
+        let parts = vec![Part { sensitivity: 1.0, probability: 1.0 }];
+        if is_fine {
+            Ok(Self { noise, parts })
+        } else {
+            Err(AccountingError::NoiseMultiplier { found: noise })
+        }
+    }
+
+    pub(crate) fn new(
+        noise: f64,
+        sensitivities: &[f64],
+        probabilities: &[f64],
+    ) -> Result<Self, AccountingError> {
+        let gaussian = Self::gaussian(noise)?;
+        if sensitivities.len() != probabilities.len() || sensitivities.is_empty() {
+            let (sensitivities, probabilities) = (sensitivities.len(), probabilities.len());
+            return Err(AccountingError::MixtureLength { sensitivities, probabilities });
+        }
+        for (index, &found) in sensitivities.iter().enumerate() {
+            if !(found.is_finite() && found >= 0.0) {
+                return Err(AccountingError::Sensitivity { index, found });
+            }
+        }
+        for (index, &found) in probabilities.iter().enumerate() {
+            if !(0.0..=1.0).contains(&found) {
+                return Err(AccountingError::MixtureProbability { index, found });
+            }
+        }
+        let found: f64 = probabilities.iter().sum();
+        if (found - 1.0).abs() > 1e-9 {
+            return Err(AccountingError::ProbabilitySum { found });
+        }
+        let pairs = sensitivities.iter().zip(probabilities);
+        let parts = pairs.map(|(&sensitivity, &p)| Part { sensitivity, probability: p / found }).collect();
+        Ok(Self { parts, ..gaussian }.tidied())
+    }
+
+    /// The same step on a Poisson sample.
+    pub(crate) fn sampled(mut self, probability: f64) -> Self {
+        for part in &mut self.parts {
+            part.probability *= probability;
+        }
+        self.parts.push(Part { sensitivity: 0.0, probability: 1.0 - probability });
+        self.tidied()
+    }
+
+    /// In order, each sensitivity once, none without a chance.
+    fn tidied(mut self) -> Self {
+        self.parts.retain(|part| part.probability > 0.0);
+        self.parts.sort_by(|a, b| a.sensitivity.total_cmp(&b.sensitivity));
+        self.parts.dedup_by(|later, kept| {
+            let is_same = later.sensitivity == kept.sensitivity;
+            kept.probability += if is_same { later.probability } else { 0.0 };
+            is_same
+        });
+        self
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// `μ` where the step is a plain Gaussian mechanism, 0 where it is none at all.
+    pub(crate) fn mu(&self) -> Option<f64> {
+        match self.parts.as_slice() {
+            [only] => Some(only.sensitivity / self.noise),
+            _ => None,
+        }
+    }
+
+    /// `q` where the step is the Poisson-subsampled Gaussian mechanism of sensitivity 1.
+    pub(crate) fn sampling_probability(&self) -> Option<f64> {
+        match self.parts.as_slice() {
+            [none, one] if none.sensitivity == 0.0 && one.sensitivity == 1.0 => Some(one.probability),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn largest_sensitivity(&self) -> f64 {
+        self.parts.last().map_or(0.0, |part| part.sensitivity)
+    }
+
+    /// `log p_0`, below which no loss is; minus infinity where every part moves the sum.
+    pub(crate) fn least_loss(&self) -> f64 {
+        match self.parts.first() {
+            Some(part) if part.sensitivity == 0.0 => part.probability.ln(),
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
+    /// `log N(x; c, σ²) / N(x; 0, σ²)`.
+    fn exponent(&self, part: Part, x: f64) -> f64 {
+        let scaled = part.sensitivity / self.noise;
+        scaled * (x / self.noise - 0.5 * scaled)
+    }
+
+    /// `L(x)`, with its digits where it is near 0.
+    pub(crate) fn loss(&self, x: f64) -> f64 {
+        let exponents = || self.parts.iter().map(|&part| (part.probability, self.exponent(part, x)));
+        let largest = exponents().fold(f64::NEG_INFINITY, |most, (_, exponent)| most.max(exponent));
+        if largest < 1.0 {
+            return exponents().map(|(p, exponent)| p * exponent.exp_m1()).sum::<f64>().ln_1p();
+        }
+        largest + exponents().map(|(p, exponent)| p * (exponent - largest).exp()).sum::<f64>().ln()
+    }
+
+    /// The `x` at which the loss is `loss`; minus infinity where no loss is as low.
+    pub(crate) fn at_loss(&self, loss: f64) -> f64 {
+        if loss <= self.least_loss() {
+            return f64::NEG_INFINITY;
+        }
+        let variance = self.noise * self.noise;
+        let back =
+            |part: Part, exponent: f64| exponent * variance / part.sensitivity + 0.5 * part.sensitivity;
+        if let [none, one] = *self.parts.as_slice()
+            && none.sensitivity == 0.0
+        {
+            // log(1 + (e^l − 1) / q)
+            let exponent = if loss > 30.0 {
+                loss - one.probability.ln()
+            } else {
+                (loss.exp_m1() / one.probability).ln_1p()
+            };
+            return back(one, exponent);
+        }
+        // Each part alone bounds the loss from below, and Newton's steps on a convex function then only descend.
+        let moving = self.parts.iter().filter(|part| part.sensitivity > 0.0);
+        let start = moving.map(|&part| back(part, loss - part.probability.ln()));
+        let mut x = start.fold(f64::INFINITY, f64::min);
+        for _ in 0..100 {
+            let step = (self.loss(x) - loss) / self.slope(x);
+            x -= step;
+            if step.abs() <= 1e-13 * (x.abs() + self.noise) {
+                break;
+            }
+        }
+        x
+    }
+
+    /// `dL/dx`.
+    fn slope(&self, x: f64) -> f64 {
+        let loss = self.loss(x);
+        let weighted =
+            |part: &Part| part.probability * part.sensitivity * (self.exponent(*part, x) - loss).exp();
+        self.parts.iter().map(weighted).sum::<f64>() / (self.noise * self.noise)
+    }
+
+    /// What `B` falls below, and `M` exceeds, with a chance of at most `tail` each.
+    pub(crate) fn ends(&self, tail: f64) -> (f64, f64) {
+        let mut deviations = 1.0;
+        while upper_tail(deviations) > tail {
+            deviations += 0.25;
+        }
+        let above = |x: f64| {
+            let part_above = |part: &Part| part.probability * upper_tail((x - part.sensitivity) / self.noise);
+            self.parts.iter().map(part_above).sum::<f64>()
+        };
+        let (mut low, mut high) = (0.0, self.largest_sensitivity() + deviations * self.noise);
+        while high - low > 0.1 * self.noise {
+            let middle = 0.5 * (low + high);
+            if above(middle) > tail { low = middle } else { high = middle }
+        }
+        (-deviations * self.noise, high)
+    }
+}
+
+/// Chance that a standard normal is above `z`.
+pub(crate) fn upper_tail(z: f64) -> f64 {
+    0.5 * erfc(z * std::f64::consts::FRAC_1_SQRT_2)
+}
