@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use rand::Rng;
-use rand::seq::index;
+use rand::seq::SliceRandom;
 use userprint_core::Seed;
 use userprint_stats::StatsError;
 
@@ -119,11 +119,11 @@ pub fn knowledge_curve(
 
 /// Some of a user's examples in random order, or all where there are fewer.
 fn sampled(user: &UserExamples, n_examples: usize, rng: &mut impl Rng) -> UserExamples {
-    let n_at_hand = user.statistic.len();
-    let chosen = index::sample(rng, n_at_hand, n_examples.min(n_at_hand));
+    let mut order: Vec<usize> = (0..user.statistic.len()).collect();
+    let (chosen, _) = order.partial_shuffle(rng, n_examples);
     UserExamples {
-        n_tokens: chosen.iter().map(|at| user.n_tokens[at]).collect(),
-        statistic: chosen.iter().map(|at| user.statistic[at]).collect(),
+        n_tokens: chosen.iter().map(|&at| user.n_tokens[at]).collect(),
+        statistic: chosen.iter().map(|&at| user.statistic[at]).collect(),
         ..*user
     }
 }

@@ -84,9 +84,10 @@ fn draws_are_uniform() {
     assert!((point.std_dev - deviation).abs() < 0.02, "{point:?} {deviation}");
 }
 
-/// Of 200 users whose sides differ by a third of a deviation, more is found with more.
+/// Of 200 users whose sides differ by half of a deviation, more is found with more, and the draw matters less.
 ///
-/// The AUROC is near .64, .79 and .91 (normal means) with errors over users near .04, all on the same users.
+/// The AUROC is near .64, .68, .78 and .87, with standard errors over draws of .0035 and less; the deviations of the
+/// first and the last are near .034 and .012. False alarms lie beyond five standard errors of each.
 #[test]
 fn more_examples_find_more() {
     let rows = rows(&[12; 200], 0.15, Seed(52));
@@ -94,7 +95,7 @@ fn more_examples_find_more() {
     assert_eq!(steps, [1, 2, 5, 10]);
     let curve = knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(3)).unwrap();
     assert!(curve.windows(2).all(|pair| pair[1].mean > pair[0].mean + 0.02), "{curve:?}");
-    assert!(curve.windows(2).all(|pair| pair[1].std_dev < pair[0].std_dev), "{curve:?}");
+    assert!(curve[3].std_dev < curve[0].std_dev / 2.0, "{curve:?}");
     assert_eq!(curve, knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(3)).unwrap());
     assert_ne!(curve, knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(4)).unwrap());
 }
