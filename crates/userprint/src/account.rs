@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
+use userprint_privacy::gdp::central_limit_mu;
 use userprint_privacy::{
-    Accountant, Bracket, CentralLimitMu, DpEvent, MuGdp, MuKind, PldAccountant, Profile, RdpAccountant, TradeOff,
+    Accountant, Bracket, CentralLimitMu, DpEvent, MuGdp, MuKind, PldAccountant, RdpAccountant, TradeOff,
     calibrate,
 };
 
@@ -200,7 +201,7 @@ impl EpsilonArgs {
 
     fn guarantee(&self) -> anyhow::Result<Guarantee> {
         let (training, event) = (&self.training, self.training.event(self.noise_multiplier));
-        let central_limit = CentralLimitMu::of(&event).ok();
+        let central_limit = central_limit_mu(&event).ok();
         match training.accountant {
             AccountantName::Rdp => {
                 let epsilon = RdpAccountant::default().epsilon(&event, training.delta)?;
@@ -213,10 +214,16 @@ impl EpsilonArgs {
                 let accountant = PldAccountant::default();
                 let bracket = accountant.epsilon_bracket(&event, training.delta)?;
                 ensure_finite(bracket.pessimistic)?;
-                let profile: Profile = accountant.profile(&event)?;
+                let profile = accountant.profile(&event)?;
                 let mu = MuGdp::exact(&event).or_else(|_| MuGdp::from_profile(&profile, training.delta)).ok();
                 let curve = TradeOff::profile(&profile);
-                Ok(Guarantee { epsilon: bracket.pessimistic, bracket: Some(bracket), curve, mu, central_limit })
+                Ok(Guarantee {
+                    epsilon: bracket.pessimistic,
+                    bracket: Some(bracket),
+                    curve,
+                    mu,
+                    central_limit,
+                })
             }
         }
     }
@@ -254,7 +261,10 @@ impl Guarantee {
 
     fn in_words(&self, training: &Training) -> anyhow::Result<String> {
         let unit = training.unit();
-        let mut lines = vec![format!("epsilon {:.4} at delta {}, for adding or removing one {unit}", self.epsilon, training.delta)];
+        let mut lines = vec![format!(
+            "epsilon {:.4} at delta {}, for adding or removing one {unit}",
+            self.epsilon, training.delta
+        )];
         if let Some(bracket) = &self.bracket {
             lines.push(format!("  the true value is at least {:.4}", bracket.optimistic));
         }
@@ -271,7 +281,10 @@ impl Guarantee {
         }
         let tpr = self.curve.per_user_tpr_cap(CAP_FPR)?.value();
         lines.push(format!("one {unit} over independent trainings, threshold fixed beforehand:"));
-        lines.push(format!("  TPR at FPR 1 % at most {tpr:.4}, AUROC at most {:.4}", self.curve.per_user_auroc_cap().value()));
+        lines.push(format!(
+            "  TPR at FPR 1 % at most {tpr:.4}, AUROC at most {:.4}",
+            self.curve.per_user_auroc_cap().value()
+        ));
         lines.push(format!("{unit}s of one training, expected over a random choice of those held in:"));
         lines.push(format!("  AUROC at most {:.4}", self.curve.expected_run_auroc_cap_by_midpoint().value()));
         lines.extend(training.warning().map(|warning| format!("warning: {warning}")));
@@ -297,7 +310,8 @@ impl NoiseArgs {
         let accountant = training.accountant.accountant();
         let event = |noise| training.event(noise);
         let noise = calibrate::noise_multiplier(accountant.as_ref(), &event, self.epsilon, training.delta)?;
-        let reached = accountant.epsilon(&event(noise), training.delta).context("the noise that was found")?;
+        let reached =
+            accountant.epsilon(&event(noise), training.delta).context("the noise that was found")?;
         if self.json {
             let mut fields = training.fields(noise);
             fields.insert("target_epsilon".to_owned(), json!(self.epsilon));
@@ -305,8 +319,10 @@ impl NoiseArgs {
             return Ok(serde_json::to_string(&fields)?);
         }
         let unit = training.unit();
-        let mut lines =
-            vec![format!("noise multiplier {noise:.6}: epsilon {reached:.6} at delta {} for one {unit}", training.delta)];
+        let mut lines = vec![format!(
+            "noise multiplier {noise:.6}: epsilon {reached:.6} at delta {} for one {unit}",
+            training.delta
+        )];
         lines.extend(training.warning().map(|warning| format!("warning: {warning}")));
         Ok(lines.join("\n"))
     }

@@ -3,7 +3,7 @@
 //! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
 
 mod bounds;
-mod canvas;
+pub(crate) mod canvas;
 mod histogram;
 mod knowledge;
 mod losses;

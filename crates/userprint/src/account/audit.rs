@@ -88,10 +88,7 @@ impl TrainingsArgs {
 }
 
 impl Claim {
-    fn answer(
-        &self,
-        bound: impl Fn(f64) -> Result<EpsilonLowerBound, StatsError>,
-    ) -> anyhow::Result<String> {
+    fn answer(&self, bound: impl Fn(f64) -> Result<EpsilonLowerBound, StatsError>) -> anyhow::Result<String> {
         let bounds = AuditBounds::at_both(bound)?;
         let verdict = match self.claim {
             Some(epsilon) => Some(bounds.verdict(PrivacyClaim::new(epsilon, self.delta)?)?),
@@ -121,8 +118,14 @@ impl Claim {
         if let (Some(verdict), Some(claim)) = (verdict, self.claim) {
             lines.push(match verdict {
                 Verdict::Consistent => format!("the claim of epsilon {claim} is consistent with this audit"),
-                Verdict::Warn => format!("WARNING: the claim of epsilon {claim} is below the bound at significance {}", warn.significance),
-                Verdict::Fail => format!("FAILED: the claim of epsilon {claim} is refuted at significance {}", fail.significance),
+                Verdict::Warn => format!(
+                    "WARNING: the claim of epsilon {claim} is below the bound at significance {}",
+                    warn.significance
+                ),
+                Verdict::Fail => format!(
+                    "FAILED: the claim of epsilon {claim} is refuted at significance {}",
+                    fail.significance
+                ),
             });
         }
         Ok(lines.join("\n"))
