@@ -69,7 +69,7 @@ fn ranks_hold_their_level() {
 /// The figures of the docstring, each within 4 standard errors of 200 experiments, about .02: pseudo-replication.
 #[test]
 fn the_t_test_does_not() {
-    for (n_examples, expect) in [(5, 0.16), (20, 0.33), (80, 0.46)] {
+    for (n_examples, expect) in [(5, 0.17), (20, 0.32), (80, 0.45)] {
         let [_, (share, error)] = rejected(n_examples, 0.5, 0.05);
         assert!((share - expect).abs() < 4.0 * error, "{n_examples}: {share} {error}");
     }
