@@ -35,9 +35,9 @@ pub enum Factor {
     NGramDivergence,
     /// Loss of the attack examples under the reference, nats per token.
     ReferenceLoss,
-    /// `KL(D_u || D_-u)`, nats per document, see [`divergence_from_scores`].
+    /// `KL(D_u || D_-u)`, nats per document, see [`divergence_from_scores`]; not independent of the statistic.
     Kl,
-    /// `chi2(D_u || D_-u)`, or any increasing function of it: only ranks enter.
+    /// `chi2(D_u || D_-u)`, or any increasing function of it: only ranks enter. Not independent of the statistic.
     ChiSquare,
 }
 
@@ -59,6 +59,16 @@ impl Factor {
             Self::Kl => "kl",
             Self::ChiSquare => "chi_square",
         }
+    }
+
+    /// Whether it is made of the scores that the statistic is made of, so that the two go together by arithmetic.
+    ///
+    /// ```
+    /// use userprint_attack::exposure::Factor;
+    /// assert!(Factor::Kl.is_from_scores() && !Factor::NGramDivergence.is_from_scores());
+    /// ```
+    pub fn is_from_scores(self) -> bool {
+        matches!(self, Self::Kl | Self::ChiSquare)
     }
 }
 

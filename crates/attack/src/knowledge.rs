@@ -1,12 +1,14 @@
 //! The attacker-knowledge curve: how the attack grows with the number of examples known of each user.
 
+use std::cmp::Reverse;
+
 use rand::Rng;
 use rand::seq::SliceRandom;
 use userprint_core::Seed;
-use userprint_stats::{Roc, StatsError};
+use userprint_stats::StatsError;
 
-use crate::example_statistics::UserExamples;
-use crate::result::split;
+use crate::example_statistics::{UserExamples, aggregate_users};
+use crate::result::roc;
 use crate::{Aggregate, AttackError, ExampleStatistics};
 
 /// The AUROC of an attacker that knows some examples of each user, over random draws of them.
@@ -34,9 +36,10 @@ pub struct KnowledgePoint {
 /// use userprint_attack::{ExampleStatistics, knowledge_steps};
 /// use userprint_core::UserIdx;
 /// let rows = ExampleStatistics {
-///     name: "zero".to_owned(), n_tokens: vec![1; 13],
+///     name: "mine".to_owned(),
 ///     user: (0..13).map(|row| UserIdx(row / 12)).collect(),
 ///     held_in: (0..13).map(|row| row < 12).collect(),
+///     n_tokens: vec![1; 13],
 ///     statistic: vec![0.0; 13],
 /// };
 /// assert_eq!(knowledge_steps(&rows)?, [1, 2, 5, 10]); // user 0 has 12
@@ -69,9 +72,10 @@ pub fn knowledge_steps(rows: &ExampleStatistics) -> Result<Vec<u32>, AttackError
 /// use userprint_core::{Seed, UserIdx};
 /// // Two users with four examples each; only their means are apart.
 /// let rows = ExampleStatistics {
-///     name: "mixed".to_owned(), n_tokens: vec![1; 8],
+///     name: "mine".to_owned(),
 ///     user: (0..8).map(|row| UserIdx(row / 4)).collect(),
 ///     held_in: (0..8).map(|row| row < 4).collect(),
+///     n_tokens: vec![1; 8],
 ///     statistic: vec![0.0, 0.0, 9.0, 9.0, 1.0, 1.0, 1.0, 1.0],
 /// };
 /// let curve = knowledge_curve(&rows, Aggregate::Mean, &[1, 4], 100, Seed(7))?;
@@ -87,7 +91,6 @@ pub fn knowledge_curve(
     seed: Seed,
 ) -> Result<Vec<KnowledgePoint>, AttackError> {
     let users = rows.by_user()?;
-    let mut orders: Vec<Vec<usize>> = users.iter().map(|user| (0..user.statistic.len()).collect()).collect();
     if n_examples.contains(&0) {
         return Err(AttackError::NoExamples);
     }
@@ -95,45 +98,34 @@ pub fn knowledge_curve(
         return Err(StatsError::TooFewResamples { found: draws as usize, needed: 2 }.into());
     }
     let stream = seed.named("knowledge_curve");
-    let side: Vec<bool> = users.iter().map(|user| user.held_in).collect();
+    // From the most down: a draw is cut shorter from number to number.
+    let mut order: Vec<usize> = (0..n_examples.len()).collect();
+    order.sort_by_key(|&at| Reverse(n_examples[at]));
+    let most = order.first().map_or(0, |&at| n_examples[at] as usize);
     let mut aurocs = vec![Vec::with_capacity(draws as usize); n_examples.len()];
     for draw in 0..draws {
         let mut rng = stream.indexed(u64::from(draw)).rng();
-        let statistics = draw_statistics(&rows.name, &users, &mut orders, aggregate, n_examples, &mut rng)?;
-        for (aurocs, statistic) in aurocs.iter_mut().zip(&statistics) {
-            let (held_in, held_out) = split(statistic, &side);
-            aurocs.push(Roc::new(&held_in, &held_out)?.auroc());
+        let mut drawn: Vec<UserExamples> = users.iter().map(|user| sampled(user, most, &mut rng)).collect();
+        for &at in &order {
+            for user in &mut drawn {
+                user.statistic.truncate(n_examples[at] as usize);
+                user.n_tokens.truncate(n_examples[at] as usize);
+            }
+            aurocs[at].push(roc(&aggregate_users(&drawn, &rows.name, aggregate)?)?.auroc());
         }
     }
     Ok(n_examples.iter().zip(&aurocs).map(|(&n, aurocs)| point(&users, n, aurocs)).collect())
 }
 
-/// One draw of each user's examples: for each number of them, the statistic of every user.
-fn draw_statistics(
-    name: &str,
-    users: &[UserExamples],
-    orders: &mut [Vec<usize>],
-    aggregate: Aggregate,
-    n_examples: &[u32],
-    rng: &mut impl Rng,
-) -> Result<Vec<Vec<f64>>, AttackError> {
-    let most = n_examples.iter().copied().max().unwrap_or(0) as usize;
-    let mut statistics = vec![Vec::with_capacity(users.len()); n_examples.len()];
-    for (of, order) in users.iter().zip(orders) {
-        let (drawn, _) = order.partial_shuffle(rng, most);
-        for (statistic, &n_known) in statistics.iter_mut().zip(n_examples) {
-            let known = &drawn[..drawn.len().min(n_known as usize)];
-            let values: Vec<f64> = known.iter().map(|&at| of.statistic[at]).collect();
-            let n_tokens: Vec<u32> = known.iter().map(|&at| of.n_tokens[at]).collect();
-            let value = aggregate.apply(&values, &n_tokens).ok_or_else(|| AttackError::UndefinedForUser {
-                statistic: name.to_owned(),
-                aggregate,
-                user_idx: of.user.0,
-            })?;
-            statistic.push(value);
-        }
+/// Some of a user's examples in random order, or all where there are fewer.
+fn sampled(user: &UserExamples, n_examples: usize, rng: &mut impl Rng) -> UserExamples {
+    let mut order: Vec<usize> = (0..user.statistic.len()).collect();
+    let (chosen, _) = order.partial_shuffle(rng, n_examples);
+    UserExamples {
+        n_tokens: chosen.iter().map(|&at| user.n_tokens[at]).collect(),
+        statistic: chosen.iter().map(|&at| user.statistic[at]).collect(),
+        ..*user
     }
-    Ok(statistics)
 }
 
 fn point(users: &[UserExamples], n_examples: u32, aurocs: &[f64]) -> KnowledgePoint {

@@ -164,7 +164,8 @@ pub struct SequentialResult {
 /// use userprint_core::{Seed, UserIdx};
 /// // 40 users with 30 examples each; those of held-in users lie higher by a deviation or so.
 /// let rows = ExampleStatistics {
-///     name: "shifted".to_owned(), n_tokens: vec![1; 1200],
+///     name: "mine".to_owned(),
+///     n_tokens: vec![1; 1200],
 ///     user: (0..1200).map(|row| UserIdx(row / 30)).collect(),
 ///     held_in: (0..1200).map(|row| row < 600).collect(),
 ///     statistic: (0..1200).map(|row| f64::from(row * 7919 % 101) + if row < 600 { 30.0 } else { 0.0 }).collect(),

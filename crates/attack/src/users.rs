@@ -20,7 +20,7 @@ pub struct UserStatistics {
 /// Computes a statistic of each example and aggregates by user.
 ///
 /// # Errors
-/// Those of [`example_statistics`]; [`AttackError::UndefinedForUser`] if an aggregate overflows.
+/// Those of [`example_statistics()`]; [`AttackError::UndefinedForUser`] if an aggregate overflows.
 ///
 /// # Reference
 /// Kandpal et al., arXiv:2310.09266, Sec. 3.

@@ -31,6 +31,7 @@ const MIN_PERMUTATIONS: u32 = 1000;
 /// Those with a p-value void a run by Holm's rule, together with chance at most [`FAMILYWISE_SIGNIFICANCE`] where
 /// held-in and held-out users were drawn alike, however the checks depend on each other.
 /// The others compare with what is exact in a sound run, or with a fixed rule.
+/// A check whose least p-value is too high to void, as there are too few users, counts as not made.
 ///
 /// # Reference
 /// Meeus et al., arXiv:2406.17975, and Das et al., arXiv:2406.16201: attacks that seemed to work because held-in
@@ -83,7 +84,7 @@ pub enum Outcome {
 /// What a check found, before the p-values are adjusted to each other.
 enum Finding {
     Ruled(Option<String>),
-    Tested { p_value: f64, reason: String },
+    Tested { p_value: f64, least_p_value: f64, reason: String },
     NotChecked(Missing),
 }
 
@@ -99,8 +100,8 @@ impl Validity {
     /// # let interval = Interval { lower: 0.41, upper: 0.63 };
     /// # let validity = Validity {
     /// #     placebo: 0.5,
-    /// #     null: NullCheck { auroc: 0.52, interval, p_value: 0.6 },
-    /// #     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0 },
+    /// #     null: NullCheck { auroc: 0.52, interval, p_value: 0.6, least_p_value: 1e-9 },
+    /// #     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0, least_p_value: 1.0 / 1001.0 },
     /// #     shared_users: 0,
     /// #     leakage: Checked::Not(Missing::TrainingTexts),
     /// #     time_shift: Checked::Not(Missing::Timestamps),
@@ -114,22 +115,13 @@ impl Validity {
     /// ```
     pub fn verdicts(&self) -> Result<Vec<Verdict>, AttackError> {
         let findings = self.findings();
-        let p_values = findings.iter().filter_map(|(_, finding)| finding.p_value());
-        let mut adjusted = holm_adjusted(&p_values.collect::<Vec<_>>())?.into_iter();
+        let p_values: Vec<f64> = findings.iter().filter_map(|(_, finding)| finding.p_value()).collect();
+        let level = FAMILYWISE_SIGNIFICANCE / p_values.len() as f64;
+        let mut adjusted = holm_adjusted(&p_values)?.into_iter();
         let verdict = |(check, finding): (&'static str, Finding)| {
             let p_value = finding.p_value();
             let adjusted_p_value = p_value.and_then(|_| adjusted.next());
-            let outcome = match finding {
-                Finding::NotChecked(missing) => Outcome::NotChecked(missing),
-                Finding::Ruled(None) => Outcome::Passed,
-                Finding::Ruled(Some(reason)) => Outcome::Void(reason),
-                Finding::Tested { p_value, reason } => match adjusted_p_value {
-                    Some(adjusted) if adjusted <= FAMILYWISE_SIGNIFICANCE => Outcome::Void(format!(
-                        "{reason}, p = {p_value:.6}, over all checks {adjusted:.6}, not above .01"
-                    )),
-                    _ => Outcome::Passed,
-                },
-            };
+            let outcome = finding.outcome(adjusted_p_value, level);
             Verdict { check, p_value, adjusted_p_value, outcome }
         };
         Ok(findings.into_iter().map(verdict).collect())
@@ -146,8 +138,8 @@ impl Validity {
     /// let interval = Interval { lower: 0.41, upper: 0.63 };
     /// let validity = Validity {
     ///     placebo: 0.5,
-    ///     null: NullCheck { auroc: 0.52, interval, p_value: 0.6 },
-    ///     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0 },
+    ///     null: NullCheck { auroc: 0.52, interval, p_value: 0.6, least_p_value: 1e-9 },
+    ///     blind: BlindCheck { auroc: 0.81, p_value: 1.0 / 1001.0, least_p_value: 1.0 / 1001.0 },
     ///     shared_users: 0,
     ///     leakage: Checked::Not(Missing::TrainingTexts),
     ///     time_shift: Checked::Not(Missing::Timestamps),
@@ -203,6 +195,23 @@ impl Finding {
             Self::Ruled(_) | Self::NotChecked(_) => None,
         }
     }
+
+    /// The outcome at an adjusted p-value, where `level` is what the least p-value of all must not exceed.
+    fn outcome(self, adjusted_p_value: Option<f64>, level: f64) -> Outcome {
+        match (self, adjusted_p_value) {
+            (Self::NotChecked(missing), _) => Outcome::NotChecked(missing),
+            (Self::Ruled(Some(reason)), _) => Outcome::Void(reason),
+            (Self::Tested { p_value, reason, .. }, Some(adjusted)) if adjusted <= FAMILYWISE_SIGNIFICANCE => {
+                Outcome::Void(format!(
+                    "{reason}, p = {p_value:.6}, over all checks {adjusted:.6}, not above .01"
+                ))
+            }
+            (Self::Tested { least_p_value, .. }, _) if least_p_value > level => {
+                Outcome::NotChecked(Missing::Users)
+            }
+            (Self::Ruled(None) | Self::Tested { .. }, _) => Outcome::Passed,
+        }
+    }
 }
 
 fn check_permutations(permutations: u32) -> Result<(), AttackError> {
@@ -210,6 +219,16 @@ fn check_permutations(permutations: u32) -> Result<(), AttackError> {
         return Err(AttackError::TooFewPermutations { found: permutations, needed: MIN_PERMUTATIONS });
     }
     Ok(())
+}
+
+/// `1 / C(n + m, n)`: the chance of one way to split users into sides of such sizes.
+fn share_of_one_split(n: usize, m: usize) -> f64 {
+    (1..=n.min(m)).map(|i| i as f64 / (n.max(m) + i) as f64).product()
+}
+
+fn least_permutation_p_value(held_in: &[bool], permutations: u32) -> f64 {
+    let n_held_in = held_in.iter().filter(|&&held_in| held_in).count();
+    share_of_one_split(n_held_in, held_in.len() - n_held_in).max(1.0 / (1.0 + f64::from(permutations)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use expect_test::expect;
 use rand::RngExt;
 use userprint_core::UserIdx;
+use userprint_stats::Roc;
 
 use super::*;
 use crate::evaluate;
@@ -14,8 +15,8 @@ fn rows(n_examples: &[usize], shift: f64, seed: Seed) -> ExampleStatistics {
     for (user, &n) in (0..).zip(n_examples) {
         for _ in 0..n {
             rows.user.push(UserIdx(user));
-            rows.n_tokens.push(1);
             rows.held_in.push(user % 2 == 0);
+            rows.n_tokens.push(1 + rng.random_range(0..9));
             rows.statistic.push(rng.random::<f64>() + if user % 2 == 0 { shift } else { 0.0 });
         }
     }
@@ -26,7 +27,7 @@ fn rows(n_examples: &[usize], shift: f64, seed: Seed) -> ExampleStatistics {
 #[test]
 fn ends_at_the_attack_with_all_examples() {
     let rows = rows(&[3, 5, 8, 1, 4, 6], 0.1, Seed(51));
-    for aggregate in [Aggregate::Mean, Aggregate::Min, Aggregate::Max] {
+    for &aggregate in Aggregate::ALL {
         let all = evaluate(&rows.aggregated(aggregate).unwrap(), 10, Seed(1)).unwrap();
         let curve = knowledge_curve(&rows, aggregate, &[8, 100], 20, Seed(1)).unwrap();
         for point in &curve {
@@ -44,11 +45,11 @@ fn ends_at_the_attack_with_all_examples() {
 #[test]
 fn draws_are_uniform() {
     let rows = ExampleStatistics {
+        name: "mine".to_owned(),
+        n_tokens: vec![1; 7],
         user: [0, 0, 0, 0, 1, 1, 1].map(UserIdx).to_vec(),
         held_in: [true, true, true, true, false, false, false].to_vec(),
         statistic: vec![0.0, 5.0, 7.0, 1.0, 4.0, 2.0, 6.0],
-        n_tokens: vec![1; 7],
-        name: "seven".to_owned(),
     };
     let sums = |values: &[f64]| {
         let pairs = (0..values.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
@@ -83,9 +84,10 @@ fn draws_are_uniform() {
     assert!((point.std_dev - deviation).abs() < 0.02, "{point:?} {deviation}");
 }
 
-/// Of 200 users whose sides differ by a third of a deviation, more is found with more.
+/// Of 200 users whose sides differ by half of a deviation, more is found with more, and the draw matters less.
 ///
-/// The AUROC is near .64, .79 and .91 (normal means) with errors over users near .04, all on the same users.
+/// The AUROC is near .64, .68, .78 and .87, with standard errors over draws of .0035 and less; the deviations of the
+/// first and the last are near .034 and .012. False alarms lie beyond five standard errors of each.
 #[test]
 fn more_examples_find_more() {
     let rows = rows(&[12; 200], 0.15, Seed(52));
@@ -93,7 +95,7 @@ fn more_examples_find_more() {
     assert_eq!(steps, [1, 2, 5, 10]);
     let curve = knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(3)).unwrap();
     assert!(curve.windows(2).all(|pair| pair[1].mean > pair[0].mean + 0.02), "{curve:?}");
-    assert!(curve.windows(2).all(|pair| pair[1].std_dev < pair[0].std_dev), "{curve:?}");
+    assert!(curve[3].std_dev < curve[0].std_dev / 2.0, "{curve:?}");
     assert_eq!(curve, knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(3)).unwrap());
     assert_ne!(curve, knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(4)).unwrap());
 }

@@ -2,11 +2,11 @@
 
 use expect_test::expect;
 use proptest::prelude::*;
-use rand::{Rng, RngExt};
 use userprint_core::{Seed, UserIdx};
 use userprint_stats::benjamini_hochberg;
 
 use super::*;
+use crate::normal::normal;
 
 fn users(rows: &[(bool, f64)]) -> UserStatistics {
     UserStatistics {
@@ -15,11 +15,6 @@ fn users(rows: &[(bool, f64)]) -> UserStatistics {
         statistic: rows.iter().map(|row| row.1).collect(),
         n_examples: vec![1; rows.len()],
     }
-}
-
-fn normal(rng: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 /// Both sides with few distinct values, so that ties are common.
@@ -127,6 +122,26 @@ fn the_false_discovery_rate_is_held() {
     }
     assert!(total / 1500.0 <= 0.2 + 4.0 * 0.5 / f64::sqrt(1500.0), "{}", total / 1500.0);
     assert!(n_found > 5 * 1500, "{n_found} of 15000 trained users found");
+}
+
+/// scipy's q-values and ranks, made by `fixtures/generate/user_level.py`.
+#[test]
+fn agrees_with_scipy() {
+    let golden = include_str!("../../../../fixtures/user_level/golden.json");
+    let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+    for case in golden["per_user"].as_array().unwrap() {
+        let numbers = |name: &str| -> Vec<f64> {
+            case[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        let held_in = case["held_in"].as_array().unwrap().iter().map(|value| value.as_bool().unwrap());
+        let rows: Vec<_> = held_in.zip(numbers("statistic")).collect();
+        let found = per_user(&users(&rows), 0.1).unwrap();
+        assert_eq!(found.p_value, numbers("p_value"));
+        assert_eq!(found.rank.iter().copied().map(f64::from).collect::<Vec<_>>(), numbers("rank"));
+        for (found, expected) in found.q_value.iter().zip(numbers("q_value")) {
+            assert!((found - expected).abs() < 1e-15, "{found} {expected}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use userprint_core::Seed;
 use userprint_stats::{Roc, permutation_p_value};
 
-use super::{Finding, check_permutations};
+use super::{Finding, check_permutations, least_permutation_p_value};
 use crate::AttackError;
 use crate::result::split;
 
@@ -15,6 +15,8 @@ pub struct BlindCheck {
     pub auroc: f64,
     /// Chance of an AUROC as high at shuffled labels.
     pub p_value: f64,
+    /// The least p-value that so many users and permutations can have.
+    pub least_p_value: f64,
 }
 
 impl BlindCheck {
@@ -23,7 +25,7 @@ impl BlindCheck {
             "a classifier that sees no model tells held-in from held-out users: AUROC {:.3}",
             self.auroc
         );
-        Finding::Tested { p_value: self.p_value, reason }
+        Finding::Tested { p_value: self.p_value, least_p_value: self.least_p_value, reason }
     }
 }
 
@@ -73,5 +75,5 @@ pub fn blind(
         auroc_of(&labels)
     });
     let p_value = permutation_p_value(auroc, &permuted.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(BlindCheck { auroc, p_value })
+    Ok(BlindCheck { auroc, p_value, least_p_value: least_permutation_p_value(held_in, permutations) })
 }

@@ -41,6 +41,8 @@ pub enum Missing {
     Sources,
     /// A second source.
     SecondSource,
+    /// Users enough that some outcome of the test would void.
+    Users,
 }
 
 impl fmt::Display for Missing {
@@ -51,6 +53,7 @@ impl fmt::Display for Missing {
             Self::TimestampsOfOneSide => "one of the sides has no timestamps",
             Self::Sources => "the corpus does not say where its examples come from",
             Self::SecondSource => "all examples come from one source",
+            Self::Users => "there are too few users for any outcome to void",
         })
     }
 }

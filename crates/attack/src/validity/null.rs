@@ -2,7 +2,7 @@
 
 use userprint_stats::{Alternative, Interval, Roc, mann_whitney};
 
-use super::Finding;
+use super::{Finding, share_of_one_split};
 use crate::example_statistics::statistics_with_target;
 use crate::result::split;
 use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood};
@@ -16,6 +16,8 @@ pub struct NullCheck {
     pub interval: Interval,
     /// Two-sided Mann-Whitney p-value of an AUROC of .5: held-in and held-out users were drawn alike.
     pub p_value: f64,
+    /// The least p-value that so many users can have.
+    pub least_p_value: f64,
 }
 
 impl NullCheck {
@@ -25,7 +27,7 @@ impl NullCheck {
             "the reference alone tells held-in from held-out users: AUROC {:.3}, 99.9 % interval {lower:.3} to {upper:.3}",
             self.auroc
         );
-        Finding::Tested { p_value: self.p_value, reason }
+        Finding::Tested { p_value: self.p_value, least_p_value: self.least_p_value, reason }
     }
 }
 
@@ -56,5 +58,10 @@ pub fn null(examples: &ScoredExamples) -> Result<NullCheck, AttackError> {
     let (held_in, held_out) = split(&users.statistic, &users.held_in);
     let roc = Roc::new(&held_in, &held_out)?;
     let test = mann_whitney(&held_in, &held_out, Alternative::TwoSided)?;
-    Ok(NullCheck { auroc: roc.auroc(), interval: roc.auroc_interval(0.001)?, p_value: test.p_value })
+    Ok(NullCheck {
+        auroc: roc.auroc(),
+        interval: roc.auroc_interval(0.001)?,
+        p_value: test.p_value,
+        least_p_value: 2.0 * share_of_one_split(held_in.len(), held_out.len()),
+    })
 }

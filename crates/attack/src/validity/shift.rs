@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use userprint_core::Seed;
 use userprint_stats::{Alternative, Side, StatsError, mann_whitney, permutation_p_value};
 
-use super::{Checked, Finding, Missing, check_permutations};
+use super::{Checked, Finding, Missing, check_permutations, least_permutation_p_value, share_of_one_split};
 use crate::AttackError;
 use crate::examples::check_length;
 use crate::result::split;
@@ -18,6 +18,8 @@ pub struct TimeShiftCheck {
     pub auroc: f64,
     /// Two-sided Mann-Whitney p-value.
     pub p_value: f64,
+    /// The least p-value that so many users of known time can have.
+    pub least_p_value: f64,
     /// Users whose time is not known; they do not enter.
     pub n_unknown: usize,
 }
@@ -29,6 +31,8 @@ pub struct SourceShiftCheck {
     pub chi_square: f64,
     /// Chance of a statistic as high at shuffled memberships.
     pub p_value: f64,
+    /// The least p-value that so many users and permutations can have.
+    pub least_p_value: f64,
     /// Number of sources; users of unknown source are one more.
     pub n_sources: usize,
     /// Users whose source is not known.
@@ -39,7 +43,7 @@ impl TimeShiftCheck {
     pub(super) fn finding(&self) -> Finding {
         let which = if self.auroc > 0.5 { "later" } else { "earlier" };
         let reason = format!("held-in users wrote {which} than held-out users: AUROC {:.3}", self.auroc);
-        Finding::Tested { p_value: self.p_value, reason }
+        Finding::Tested { p_value: self.p_value, least_p_value: self.least_p_value, reason }
     }
 }
 
@@ -49,7 +53,7 @@ impl SourceShiftCheck {
         let reason = format!(
             "held-in and held-out users come from different sources: chi-square {chi_square:.1} over {n_sources} sources"
         );
-        Finding::Tested { p_value: self.p_value, reason }
+        Finding::Tested { p_value: self.p_value, least_p_value: self.least_p_value, reason }
     }
 }
 
@@ -92,7 +96,8 @@ pub fn time_shift(held_in: &[bool], time: &[Option<f64>]) -> Result<Checked<Time
     }
     let test = mann_whitney(&of_held_in, &of_held_out, Alternative::TwoSided)?;
     let n_unknown = time.len() - known.len();
-    Ok(Checked::Done(TimeShiftCheck { auroc: test.auroc, p_value: test.p_value, n_unknown }))
+    let least_p_value = 2.0 * share_of_one_split(of_held_in.len(), of_held_out.len());
+    Ok(Checked::Done(TimeShiftCheck { auroc: test.auroc, p_value: test.p_value, least_p_value, n_unknown }))
 }
 
 /// Compares where held-in and held-out users come from, one source a user, by permuting memberships.
@@ -148,7 +153,8 @@ pub fn source_shift(
     // Equal tables may sum in another order: what is within rounding of the observed counts as as high.
     let p_value = permutation_p_value(observed * (1.0 - 1e-9), &permuted.collect::<Vec<_>>())?;
     let n_sources = table.n_users.len() - usize::from(n_unknown > 0);
-    Ok(Checked::Done(SourceShiftCheck { chi_square: observed, p_value, n_sources, n_unknown }))
+    let least_p_value = least_permutation_p_value(held_in, permutations);
+    Ok(Checked::Done(SourceShiftCheck { chi_square: observed, p_value, least_p_value, n_sources, n_unknown }))
 }
 
 /// The sources of users, numbered from 0.

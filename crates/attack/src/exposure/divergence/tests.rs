@@ -92,6 +92,27 @@ proptest! {
     }
 }
 
+/// The mixture undone in 80 digits, made by `fixtures/generate/user_level.py`.
+///
+/// Near the least ratio that is kept, `r - 1 + alpha` is a thousandth of its terms: 1e-16 grows to 1e-13.
+#[test]
+fn agrees_with_many_digits() {
+    let golden = include_str!("../../../../../fixtures/user_level/golden.json");
+    let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+    for case in golden["divergence"].as_array().unwrap() {
+        let number = |name: &str| case[name].as_f64().unwrap();
+        let log_ratio = case["log_ratio"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
+        let log_ratio: Vec<f64> = log_ratio.collect();
+        let found = divergence_from_scores(&log_ratio, number("share")).unwrap();
+        assert_eq!(found.source, DivergenceSource::Scores { clamped_share: 0.0 });
+        let log_one_plus = found.log_one_plus_chi_square.unwrap();
+        for (found, name) in [(found.kl, "kl"), (log_one_plus, "log_one_plus_chi_square")] {
+            let expected = number(name);
+            assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{name} {found} {expected}");
+        }
+    }
+}
+
 /// 20 000 documents of a user: the estimates are near the truth.
 ///
 /// Five standard errors, computed from the exact second moments: a false alarm with chance below 2e-6.
