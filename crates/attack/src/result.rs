@@ -16,6 +16,8 @@ pub struct AttackResult {
     pub auroc: f64,
     /// 95 % score interval of `auroc`.
     pub auroc_interval: Interval,
+    /// Whether too few users, or an AUROC far from one half, leave the interval's coverage unchecked.
+    pub is_interval_approximate: bool,
     /// `auroc` over resamples of users within each side.
     pub bootstrap: Bootstrap,
     /// True positive rate at each of [`FPRS`]; `None` where there are too few held-out users to say.
@@ -59,6 +61,7 @@ pub fn evaluate(users: &UserStatistics, resamples: u32, seed: Seed) -> Result<At
     Ok(AttackResult {
         auroc: roc.auroc(),
         auroc_interval: roc.auroc_interval(0.05)?,
+        is_interval_approximate: roc.is_interval_approximate(),
         bootstrap: bootstrap_auroc(&held_in, &held_out, resamples, seed.named("bootstrap_auroc").0)?,
         tpr_at_fpr: tpr_at_fpr.collect::<Result<_, _>>()?,
         n_held_in: held_in.len(),

@@ -257,6 +257,7 @@ mod tests {
             aggregate: "mean".to_string(),
             auroc: 0.71,
             auroc_interval: [0.64, 0.78],
+            is_interval_approximate: false,
             auroc_bootstrap: BootstrapSummary { resamples: 1000, mean: 0.711, std_dev: 0.036 },
             tpr_at_fpr: rates(),
             placebo_auroc: 0.5,

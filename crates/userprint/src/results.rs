@@ -28,6 +28,8 @@ pub(crate) struct Results {
     pub(crate) auroc: f64,
     /// 95 % interval of `auroc` over users.
     pub(crate) auroc_interval: [f64; 2],
+    /// Whether too few users, or an AUROC far from one half, leave the interval's coverage unchecked.
+    pub(crate) is_interval_approximate: bool,
     /// `auroc` over resamples of users, as the paper reports it.
     pub(crate) auroc_bootstrap: BootstrapSummary,
     /// True positive rate by false positive rate; null where there are fewer than 1/rate held-out users.

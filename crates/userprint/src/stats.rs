@@ -8,9 +8,8 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use userprint_attack::FPRS;
-use userprint_core::Seed;
 use userprint_score::store::{self, LabelledStatistic};
-use userprint_stats::{Roc, StatsError, bootstrap_auroc};
+use userprint_stats::{Resamples, Roc, StatsError};
 
 use crate::report::grouped;
 
@@ -48,6 +47,9 @@ struct Found {
     held_out: usize,
     auroc: f64,
     auroc_interval: [f64; 2],
+    /// Fewer than 20 users a side, or an AUROC far from one half.
+    is_interval_approximate: bool,
+    delong_variance: f64,
     hull_auroc: f64,
     /// Null where there are too few held-out users to say.
     tpr_at_fpr: BTreeMap<String, Option<f64>>,
@@ -68,12 +70,8 @@ impl StatsArgs {
     /// Timed from the values on, as the peer is.
     fn judge(&self, table: &LabelledStatistic) -> anyhow::Result<Found> {
         let start = Instant::now();
-        let side = |wanted: bool| -> Vec<f64> {
-            let rows = table.statistic.iter().zip(&table.held_in);
-            rows.filter(|(_, held_in)| **held_in == wanted).map(|(value, _)| *value).collect()
-        };
-        let (held_in, held_out) = (side(true), side(false));
-        let roc = Roc::new(&held_in, &held_out)?;
+        let roc = Roc::from_labels(&table.statistic, &table.held_in)?;
+        let n_held_in = table.held_in.iter().filter(|&&held_in| held_in).count();
         let tpr_at_fpr = FPRS.iter().map(|&fpr| match roc.tpr_at_fpr(fpr) {
             Ok(tpr) => Ok((fpr.to_string(), Some(tpr))),
             Err(StatsError::FprBelowResolution { .. }) => Ok((fpr.to_string(), None)),
@@ -82,13 +80,15 @@ impl StatsArgs {
         let interval = roc.auroc_interval(0.05)?;
         Ok(Found {
             users: table.statistic.len(),
-            held_in: held_in.len(),
-            held_out: held_out.len(),
+            held_in: n_held_in,
+            held_out: table.held_in.len() - n_held_in,
             auroc: roc.auroc(),
             auroc_interval: [interval.lower, interval.upper],
+            is_interval_approximate: roc.is_interval_approximate(),
+            delong_variance: roc.delong_variance()?,
             hull_auroc: roc.hull_auroc(),
             tpr_at_fpr: tpr_at_fpr.collect::<Result<_, _>>()?,
-            bootstrap_std: bootstrap_auroc(&held_in, &held_out, self.bootstrap, Seed(self.seed).0)?.std_dev,
+            bootstrap_std: Resamples::of_auroc(&roc, self.bootstrap, self.seed)?.summary().std_dev,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
@@ -100,8 +100,11 @@ impl Found {
         let mut lines = vec![
             format!("{} held-in and {} held-out users", n(self.held_in), n(self.held_out)),
             format!(
-                "AUROC       {:.4}   95 % interval {:.4} to {:.4}",
-                self.auroc, self.auroc_interval[0], self.auroc_interval[1]
+                "AUROC       {:.4}   95 % interval {:.4} to {:.4}{}",
+                self.auroc,
+                self.auroc_interval[0],
+                self.auroc_interval[1],
+                if self.is_interval_approximate { ", approximate" } else { "" }
             ),
             format!(
                 "            bootstrap over users: standard deviation {:.4}, {} resamples",

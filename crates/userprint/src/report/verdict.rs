@@ -88,7 +88,11 @@ pub(super) fn tiles(results: &Results, n_held_out: usize) -> [Tile; 4] {
         Tile {
             label: "AUROC",
             value: probability(results.auroc, digits),
-            detail: format!("95\u{a0}% interval {}", interval(results.auroc_interval, digits)),
+            detail: format!(
+                "95\u{a0}% interval {}{}",
+                interval(results.auroc_interval, digits),
+                if results.is_interval_approximate { ", approximate" } else { "" }
+            ),
         },
         Tile { label: "TPR at 1\u{a0}% FPR", value: tpr, detail: tpr_detail },
         Tile { label: "Users", value: counts.join(" / "), detail: "held-in / held-out / public".to_string() },

@@ -220,6 +220,7 @@ fn results(
         aggregate: headline.aggregate.clone(),
         auroc: found.auroc,
         auroc_interval: [found.auroc_interval.lower, found.auroc_interval.upper],
+        is_interval_approximate: found.is_interval_approximate,
         auroc_bootstrap: BootstrapSummary {
             resamples: found.bootstrap.resamples,
             mean: found.bootstrap.mean,
