@@ -267,6 +267,12 @@ pub enum AttackError {
         /// The least that is enough.
         needed: usize,
     },
+    /// A statistic would compare each shadow model with itself.
+    #[error("`{statistic}` compares with the further references, which are the shadow models")]
+    ShadowsAsReferences {
+        /// Name of the statistic.
+        statistic: String,
+    },
     /// Statistics under the shadow models have no spread to measure distances in.
     #[error(
         "the shadow models' statistics{} have variance {variance}, expected a finite one above 0",
@@ -277,6 +283,73 @@ pub enum AttackError {
         user_idx: Option<u32>,
         /// What was found.
         variance: f64,
+    },
+    /// Too few folds to hold users out.
+    #[error("users cannot be held out in {found} folds, expected at least 2")]
+    TooFewFolds {
+        /// What was asked.
+        found: usize,
+    },
+    /// A user has too few examples.
+    #[error("user {user_idx} has {found} examples, expected at least {needed}")]
+    TooFewExamples {
+        /// The user.
+        user_idx: u32,
+        /// Examples of the user.
+        found: usize,
+        /// The least that is enough.
+        needed: usize,
+    },
+    /// A ridge penalty is none.
+    #[error("expected a finite ridge penalty above 0, found {found}")]
+    Penalty {
+        /// What was found.
+        found: f64,
+    },
+    /// There is nothing to weigh.
+    #[error("there are no features to weigh")]
+    NoFeatures,
+    /// A feature is NaN or infinite.
+    #[error("feature {feature} is {value} in row {row}, expected a finite number")]
+    BadFeature {
+        /// Position of the feature.
+        feature: usize,
+        /// The row.
+        row: usize,
+        /// What was found.
+        value: f64,
+    },
+    /// All users to learn from are on one side.
+    #[error("held-in or held-out users are missing, expected both")]
+    OneSide,
+    /// Two features are not of the same users, in the same order and on the same sides.
+    #[error("feature {feature} is of other users than feature 0, or on other sides")]
+    OtherUsers {
+        /// Position of the feature.
+        feature: usize,
+    },
+    /// No feature varies over a training part.
+    #[error("every feature is constant over the users to learn from")]
+    ConstantFeatures,
+    /// The spread of a feature is beyond `f64`.
+    #[error("the standard deviation of feature {feature} is {std_dev}, expected a finite number")]
+    FeatureSpread {
+        /// Position of the feature.
+        feature: usize,
+        /// What was found.
+        std_dev: f64,
+    },
+    /// The spread of weighted sums is beyond `f64`.
+    #[error("the standard deviation of the weighted sums of a fold is {std_dev}, expected a finite number")]
+    SumSpread {
+        /// What was found.
+        std_dev: f64,
+    },
+    /// A fit did not end at a minimum.
+    #[error("the logistic regression did not converge, its loss is {loss}: features or penalty are extreme")]
+    NotConverged {
+        /// The loss that was reached.
+        loss: f64,
     },
     /// An entry of a column is NaN or infinite.
     #[error("row {row} of column `{column}` is {value}, expected a finite number")]
@@ -305,7 +378,7 @@ pub enum AttackError {
         /// What was found.
         share: f64,
     },
-    /// Fewer users on one side than the attack needs.
+    /// Fewer users on one side than what is asked needs.
     #[error("there are {found} {side} users, expected at least {needed}")]
     TooFewUsers {
         /// The side.

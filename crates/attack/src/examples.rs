@@ -130,6 +130,28 @@ impl ScoredExamples {
         Ok(self)
     }
 
+    /// The same examples with a further reference in the main one's place, and without further ones.
+    ///
+    /// For results by reference, all of which are shown: each is an attack of its own.
+    /// `None` if there is no such reference.
+    ///
+    /// ```
+    /// # use userprint_attack::{LikelihoodRatio, NamedScores, ScoredExamples, example_statistics};
+    /// # use userprint_core::{TextScores, UserIdx};
+    /// let scores = |total| TextScores { log_likelihood: vec![total], n_tokens: vec![2], ..TextScores::default() };
+    /// let gpt2 = NamedScores { name: "gpt2".to_owned(), scores: scores(-5.0) };
+    /// let examples = ScoredExamples::new(vec![UserIdx(0)], vec![true], scores(-1.0), scores(-3.0))?
+    ///     .with_more_references(vec![gpt2])?;
+    /// assert_eq!(example_statistics(&examples, &LikelihoodRatio)?.statistic, [2.0]);
+    /// let by_gpt2 = examples.calibrated_by(0).unwrap();
+    /// assert_eq!(example_statistics(&by_gpt2, &LikelihoodRatio)?.statistic, [4.0]);
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn calibrated_by(&self, more_reference: usize) -> Option<Self> {
+        let reference = self.more_references.get(more_reference)?.scores.clone();
+        Some(Self { reference, more_references: Vec::new(), ..self.clone() })
+    }
+
     /// Number of rows.
     ///
     /// ```
@@ -286,6 +308,31 @@ mod tests {
             ragged,
             expect!["column `target.token_log_probs` has 0 entries, expected 2"],
         );
+    }
+
+    #[test]
+    fn bad_references_and_bytes_are_named() {
+        let examples = || {
+            let column = || scores(&[-1.0, -2.0], &[1, 2]);
+            ScoredExamples::new(vec![UserIdx(0), UserIdx(1)], vec![true, false], column(), column()).unwrap()
+        };
+        let named = |name: &str, scores| vec![NamedScores { name: name.to_owned(), scores }];
+        let error = |references| examples().with_more_references(references).unwrap_err().to_string();
+        expect!["reference 0 is named ``, expected a name that no other has"]
+            .assert_eq(&error(named("", scores(&[-1.0, -2.0], &[1, 2]))));
+        expect!["column `log_likelihood` has 1 entries, expected 2"]
+            .assert_eq(&error(named("b", scores(&[-1.0], &[1]))));
+        expect![[
+            "the further reference 0 log-likelihood of row 1 is 2, expected a finite number of at most 0"
+        ]]
+        .assert_eq(&error(named("b", scores(&[-1.0, 2.0], &[1, 2]))));
+        expect!["every further reference 0 log-likelihood is 0: the model gave no score and no error"]
+            .assert_eq(&error(named("b", scores(&[0.0, 0.0], &[1, 2]))));
+        expect!["column `zlib_bytes` has 3 entries, expected 2"]
+            .assert_eq(&examples().with_zlib_bytes(vec![9; 3]).unwrap_err().to_string());
+        expect!["row 1 has 0 bytes after zlib, expected at least 1"]
+            .assert_eq(&examples().with_zlib_bytes(vec![9, 0]).unwrap_err().to_string());
+        assert!(examples().calibrated_by(0).is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //! Read the modules in this order: [`statistic`], [`statistics`], [`examples`], [`percent`], [`mod@example_statistics`],
-//! [`aggregate`], [`users`], [`result`], [`mod@grid`], [`mod@rmia`], [`mod@lira`], [`mod@per_user`], [`mod@exposure`],
-//! [`knowledge`], [`sequential`], [`validity`], [`audit`], [`error`].
+//! [`aggregate`], [`users`], [`result`], [`mod@grid`], [`mod@rmia`], [`mod@lira`], [`logistic`], [`mod@learned`],
+//! [`mod@set_level`], [`mod@per_user`], [`mod@exposure`], [`knowledge`], [`sequential`], [`validity`], [`audit`],
+//! [`error`].
 //! To add a statistic, copy `statistics/token_mean_likelihood_ratio.rs` and name it in [`statistics::all`].
 
 pub mod aggregate;
@@ -10,15 +11,21 @@ pub mod error;
 pub mod example_statistics;
 pub mod examples;
 pub mod exposure;
+mod folds;
 pub mod grid;
 pub mod knowledge;
+pub mod learned;
 pub mod lira;
+pub mod logistic;
+#[cfg(test)]
+mod normal;
 pub mod per_user;
 pub mod percent;
 pub mod result;
 pub mod rmia;
 mod scores;
 pub mod sequential;
+pub mod set_level;
 pub mod statistic;
 pub mod statistics;
 pub mod users;

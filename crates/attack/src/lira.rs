@@ -3,7 +3,7 @@
 use userprint_core::TextScores;
 
 use crate::example_statistics::statistics_with_target;
-use crate::{Aggregate, AttackError, ScoredExamples, Statistic, UserStatistics};
+use crate::{Aggregate, AttackError, Model, NamedScores, ScoredExamples, Statistic, UserStatistics};
 
 /// Whose spread over the shadow models a user's distance is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,8 @@ pub enum Spread {
 /// and is close to standard normal for [`Spread::Pooled`] where users' true spreads are alike.
 ///
 /// # Errors
-/// [`AttackError::TooFewShadows`] below 2 shadow models; [`AttackError::NoSpread`] where a spread is 0, with the
+/// [`AttackError::TooFewShadows`] below 2 shadow models; [`AttackError::ShadowsAsReferences`] for a statistic that
+/// compares with the further references, which are the shadows; [`AttackError::NoSpread`] where a spread is 0, with the
 /// user if it is the user's; those of [`user_statistics`](crate::user_statistics).
 ///
 /// # Reference
@@ -57,12 +58,15 @@ pub fn lira(
     if shadows.len() < 2 {
         return Err(AttackError::TooFewShadows { found: shadows.len(), needed: 2 });
     }
+    if statistic.needs().more_references {
+        return Err(AttackError::ShadowsAsReferences { statistic: statistic.name() });
+    }
     let of = |scores: &TextScores| statistics_with_target(examples, scores, statistic)?.aggregated(aggregate);
     let mut users = of(examples.target())?;
-    let by_shadow = shadows
-        .iter()
-        .map(|shadow| Ok(of(&shadow.scores)?.statistic))
-        .collect::<Result<Vec<_>, AttackError>>()?;
+    let of_shadow = |(index, shadow): (usize, &NamedScores)| {
+        of(&shadow.scores).map(|users| users.statistic).map_err(|error| about_shadow(error, index))
+    };
+    let by_shadow = shadows.iter().enumerate().map(of_shadow).collect::<Result<Vec<_>, _>>()?;
     let fits: Vec<Fit> = (0..users.user.len()).map(|user| Fit::new(&by_shadow, user)).collect();
     let pooled = fits.iter().map(|fit| fit.variance).sum::<f64>() / fits.len() as f64;
     let error_of_mean = 1.0 + 1.0 / shadows.len() as f64;
@@ -78,6 +82,16 @@ pub fn lira(
         users.statistic[position] = z;
     }
     Ok(users)
+}
+
+/// A shadow stands in the target's place, and errors should say which.
+fn about_shadow(error: AttackError, index: usize) -> AttackError {
+    match error {
+        AttackError::TooCoarse { statistic, model: Model::Target, needed, found } => {
+            AttackError::TooCoarse { statistic, model: Model::MoreReference { index }, needed, found }
+        }
+        error => error,
+    }
 }
 
 /// A Gaussian through a user's statistics under the shadow models.
@@ -97,17 +111,12 @@ impl Fit {
 
 #[cfg(test)]
 mod tests {
-    use rand::RngExt;
     use userprint_core::{Seed, UserIdx};
     use userprint_stats::{Alternative, Roc, mann_whitney};
 
     use super::*;
-    use crate::{NamedScores, TokenMeanLogLikelihood};
-
-    /// A Gaussian by twelve uniform draws, exact to its fourth moment within 2 %.
-    fn gaussian(rng: &mut impl RngExt) -> f64 {
-        (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
-    }
+    use crate::normal::normal;
+    use crate::{MeanReferenceLikelihoodRatio, MinK, NamedScores, Percent, TokenMeanLogLikelihood};
 
     fn column(values: Vec<f64>) -> TextScores {
         TextScores { n_tokens: vec![1; values.len()], log_likelihood: values, ..TextScores::default() }
@@ -116,10 +125,10 @@ mod tests {
     /// One text a user: each user's own level, noise of each model, and `effect` on even users under the target.
     fn examples(n_users: u32, n_shadows: usize, effect: f64, seed: u64) -> ScoredExamples {
         let mut rng = Seed(seed).rng();
-        let level: Vec<f64> = (0..n_users).map(|_| -60.0 + 3.0 * gaussian(&mut rng)).collect();
+        let level: Vec<f64> = (0..n_users).map(|_| -60.0 + 3.0 * normal(&mut rng)).collect();
         let mut model = |effect: f64| {
             let value = |(user, level): (usize, &f64)| {
-                level + gaussian(&mut rng) + if user % 2 == 0 { effect } else { 0.0 }
+                level + normal(&mut rng) + if user % 2 == 0 { effect } else { 0.0 }
             };
             column(level.iter().enumerate().map(value).collect())
         };
@@ -203,6 +212,10 @@ mod tests {
             let expect = format!("{k} shadow models have no spread, expected at least 2");
             assert_eq!(error(&examples(4, k, 0.0, 3), Spread::Pooled), expect);
         }
+        let circular =
+            lira(&examples(4, 2, 0.0, 3), &MeanReferenceLikelihoodRatio, Aggregate::Mean, Spread::Pooled);
+        let expect = "`mean_reference_likelihood_ratio` compares with the further references, which are the shadow models";
+        assert_eq!(circular.unwrap_err().to_string(), expect);
         let same = |name: &str| NamedScores { name: name.to_owned(), scores: column(vec![-3.0, -4.0]) };
         let tied = ScoredExamples::new(
             vec![UserIdx(3), UserIdx(7)],
@@ -216,6 +229,25 @@ mod tests {
         assert_eq!(error(&tied, Spread::OfEachUser), expect);
         let expect = "the shadow models' statistics have variance 0, expected a finite one above 0";
         assert_eq!(error(&tied, Spread::Pooled), expect);
+    }
+
+    #[test]
+    fn a_coarse_shadow_is_named() {
+        let tokens = |value: f64| TextScores {
+            token_log_probs: Some([[value as f32]].into_iter().collect()),
+            ..column(vec![value])
+        };
+        let shadows = vec![
+            NamedScores { name: "a".to_owned(), scores: tokens(-2.0) },
+            NamedScores { name: "b".to_owned(), scores: column(vec![-3.0]) },
+        ];
+        let examples = ScoredExamples::new(vec![UserIdx(3)], vec![true], tokens(-1.0), tokens(-1.0))
+            .and_then(|examples| examples.with_more_references(shadows))
+            .unwrap();
+        let error =
+            lira(&examples, &MinK { k: Percent::TWENTY }, Aggregate::Mean, Spread::Pooled).unwrap_err();
+        let expect = "`min_k_20` needs Tokens detail, the scores of the further reference 1 have Total";
+        assert_eq!(error.to_string(), expect);
     }
 
     #[test]

@@ -62,6 +62,24 @@ pub enum AccountingError {
         /// What was asked.
         found: f64,
     },
+    /// A guarantee has no such delta.
+    #[error("delta is {found}, expected a number from 0 to 1")]
+    Delta {
+        /// What was given.
+        found: f64,
+    },
+    /// No such false-positive rate.
+    #[error("the rate is {found}, expected a number from 0 to 1")]
+    Rate {
+        /// What was asked.
+        found: f64,
+    },
+    /// A group has somebody in it.
+    #[error("the group has {found} units, expected at least 1")]
+    GroupSize {
+        /// What was asked.
+        found: u32,
+    },
     /// No noise reaches the epsilon that was asked for.
     #[error("no noise multiplier up to {largest} reaches epsilon {target_epsilon}; there epsilon is {found}")]
     OutOfReach {

@@ -1,5 +1,7 @@
 //! The Gaussian mechanism in closed form: `N(μ, 1)` against `N(0, 1)`.
 
+use statrs::function::erf::erfc_inv;
+
 use crate::mixture::upper_tail;
 
 /// `δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ)`, with its digits also where it is tiny.
@@ -41,7 +43,6 @@ pub(crate) fn epsilon(mu: f64, delta: f64) -> f64 {
 }
 
 /// The `μ` at which `δ_μ(ε)` is `delta`, rounded up: the least that reaches a point of a profile.
-#[cfg_attr(not(test), expect(dead_code, reason = "the trade-off curve comes next"))]
 pub(crate) fn mu_through(epsilon: f64, delta: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while self::delta(high, epsilon) < delta && high < 1e9 {
@@ -55,6 +56,30 @@ pub(crate) fn mu_through(epsilon: f64, delta: f64) -> f64 {
         if self::delta(middle, epsilon) < delta { low = middle } else { high = middle }
     }
     high
+}
+
+/// `Φ(Φ⁻¹(x) + μ)`: the most true positives at a false-positive rate.
+pub(crate) fn max_tpr(mu: f64, fpr: f64) -> f64 {
+    if fpr <= 0.0 || fpr >= 1.0 {
+        return if mu.is_infinite() || fpr >= 1.0 { 1.0 } else { 0.0 };
+    }
+    upper_tail(upper_quantile(fpr) - mu)
+}
+
+/// `Φ(μ / √2)`: the area below that curve.
+pub(crate) fn area(mu: f64) -> f64 {
+    upper_tail(-mu * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// The `z` that a standard normal exceeds with this chance, strictly between 0 and 1.
+fn upper_quantile(chance: f64) -> f64 {
+    let mut z = std::f64::consts::SQRT_2 * erfc_inv(2.0 * chance);
+    // The library's inverse has ten digits; a step of Newton's has the rest.
+    for _ in 0..2 {
+        let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        z += (upper_tail(z) - chance) / density;
+    }
+    z
 }
 
 /// Mills' ratio over `√2π`: chance of a standard normal above `x`, times `e^{x²/2}`.

@@ -20,6 +20,12 @@ pub(crate) enum Direction {
     Add,
 }
 
+/// Each leaves a small part of the imbalance.
+const BALANCING_PASSES: u32 = 3;
+
+/// Room for rounding when an atom is put on the grid, in spacings.
+const ROUNDING: f64 = 1e-6;
+
 /// Masses at losses `origin + (first + i) h`, under the density of the direction.
 #[derive(Clone, Debug)]
 pub(crate) struct StepGrid {
@@ -30,11 +36,11 @@ pub(crate) struct StepGrid {
     pub(crate) infinite: f64,
 }
 
-/// Both densities' masses between successive losses of a grid.
+/// Both densities' masses between successive losses near a grid's.
 #[derive(Debug)]
-pub(crate) struct Cells {
+struct Cells<'a> {
+    step: &'a Mixture,
     spacing: f64,
-    side: Side,
     /// The least loss if there is one: much of the mass lies close above it.
     origin: f64,
     /// The first cell belongs to the loss `origin + first h`.
@@ -43,7 +49,7 @@ pub(crate) struct Cells {
     base: Masses,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Masses {
     below: f64,
     between: Vec<f64>,
@@ -57,41 +63,100 @@ impl StepGrid {
     }
 }
 
-impl Cells {
-    /// The cells between the losses at `low` and `high`.
-    ///
-    /// Boundaries are on the grid for connect-the-dots, and halfway for atoms on the grid.
-    pub(crate) fn new(mixture: &Mixture, spacing: f64, (low, high): (f64, f64), side: Side) -> Self {
-        let shift = if side == Side::Pessimistic { 0.0 } else { 0.5 };
-        let origin = origin(mixture, shift * spacing);
-        let first = ((mixture.loss(low) - origin) / spacing).floor() as i64;
-        let last = (((mixture.loss(high) - origin) / spacing).ceil() as i64).max(first + 1);
-        let boundary = |index: i64| mixture.at_loss(origin + (index as f64 - shift) * spacing);
-        let boundaries: Vec<f64> = (first..=last).map(boundary).collect();
-        let mut of_mixture = Masses::zero(boundaries.len() - 1);
-        for part in mixture.parts() {
-            of_mixture.add(part.probability, &boundaries, part.sensitivity, mixture.noise);
+impl StepGrid {
+    /// One step between two values of its noisy sum, in one direction, on one side of the truth.
+    pub(crate) fn new(
+        step: &Mixture,
+        spacing: f64,
+        ends: (f64, f64),
+        side: Side,
+        direction: Direction,
+    ) -> Self {
+        match side {
+            Side::Pessimistic => Cells::at(step, spacing, ends, origin(step, 0.0), 0.0).bounded(direction),
+            Side::Optimistic => {
+                // The lowest cell ends up on the side to round from, as the others do.
+                let nudge = ROUNDING * spacing * if direction == Direction::Remove { -1.0 } else { 1.0 };
+                let mut cells = Cells::at(step, spacing, ends, origin(step, 0.5 * spacing) + nudge, 0.5);
+                cells.balance(direction);
+                cells.rounded(direction)
+            }
         }
-        let mut base = Masses::zero(boundaries.len() - 1);
-        base.add(1.0, &boundaries, 0.0, mixture.noise);
-        Self { spacing, side, origin, first, mixture: of_mixture, base }
+    }
+}
+
+impl<'a> Cells<'a> {
+    /// The cells between the losses at `low` and `high`, each from `shift` spacings below its loss.
+    fn at(step: &'a Mixture, spacing: f64, (low, high): (f64, f64), origin: f64, shift: f64) -> Self {
+        // A least loss belongs to cell 0, in which it lies below the cell's own.
+        let lowest = if step.least_loss().is_finite() { 0 } else { i64::MIN };
+        let first = (((step.loss(low) - origin) / spacing).floor() as i64).max(lowest);
+        let last = (((step.loss(high) - origin) / spacing).ceil() as i64).max(first + 1);
+        let (mixture, base) = (Masses::default(), Masses::default());
+        let mut cells = Self { step, spacing, origin, first, mixture, base };
+        let boundaries: Vec<f64> =
+            (0..=(last - first) as usize).map(|i| cells.loss(i) - shift * spacing).collect();
+        cells.measure(&boundaries);
+        cells
     }
 
-    /// The masses of the direction's own density; what is beyond its high end counts as an infinite loss.
-    pub(crate) fn grid(&self, direction: Direction) -> StepGrid {
-        match (self.side, direction) {
-            (Side::Optimistic, _) => self.rounded(direction),
-            (Side::Pessimistic, Direction::Remove) => {
+    /// Takes the masses between losses, both densities'.
+    fn measure(&mut self, losses: &[f64]) {
+        let boundaries: Vec<f64> = losses.iter().map(|&loss| self.step.at_loss(loss)).collect();
+        self.mixture = Masses::zero(boundaries.len() - 1);
+        for part in self.step.parts() {
+            self.mixture.add(part.probability, &boundaries, part.sensitivity, self.step.noise);
+        }
+        self.base = Masses::zero(boundaries.len() - 1);
+        self.base.add(1.0, &boundaries, 0.0, self.step.noise);
+    }
+
+    /// Connect-the-dots; what is beyond the direction's high end counts as an infinite loss.
+    fn bounded(&self, direction: Direction) -> StepGrid {
+        match direction {
+            Direction::Remove => {
                 let mut removed = self.connected();
                 removed.masses[0] += self.mixture.below;
                 StepGrid { infinite: self.mixture.above, ..removed }
             }
-            (Side::Pessimistic, Direction::Add) => {
+            Direction::Add => {
                 let mut added = self.turned(self.connected());
                 added.masses[0] += self.base.above;
                 StepGrid { infinite: self.base.below, ..added }
             }
         }
+    }
+
+    /// Moves the boundaries so that each cell, made one atom, lies at a loss of the grid, hardly above (below for
+    /// adding): then rounding down costs next to nothing.
+    fn balance(&mut self, direction: Direction) {
+        let n = self.mixture.between.len();
+        let mut boundaries: Vec<f64> = (0..=n).map(|i| self.loss(i) - 0.5 * self.spacing).collect();
+        // The lowest cell is balanced by the choice of the origin.
+        let fixed = if self.first == 0 && self.step.least_loss().is_finite() { 2 } else { 0 };
+        for _ in 0..BALANCING_PASSES {
+            let off = self.off_grid();
+            let next_to = |i: usize| 0.5 * (off[i.saturating_sub(1)] + off[i.min(n - 1)]);
+            boundaries.iter_mut().enumerate().skip(fixed).for_each(|(i, loss)| *loss -= next_to(i));
+            self.measure(&boundaries);
+        }
+        let off = self.off_grid();
+        let sign = if direction == Direction::Remove { 1.0 } else { -1.0 };
+        let most = |i: usize| (-sign * off[i.saturating_sub(1)]).max(-sign * off[i.min(n - 1)]).max(0.0);
+        let margin = |i: usize| sign * (1.5 * most(i) + ROUNDING * self.spacing);
+        let margins: Vec<f64> = (0..=n).map(margin).collect();
+        boundaries.iter_mut().zip(margins).skip(fixed).for_each(|(loss, margin)| *loss += margin);
+        self.measure(&boundaries);
+    }
+
+    /// How far the loss of each cell as one atom is above that of the grid, at most a quarter of the spacing.
+    fn off_grid(&self) -> Vec<f64> {
+        let off = |(i, (&mixture, &base)): (usize, (&f64, &f64))| {
+            let is_told = mixture > 1e-290 && base > 1e-290;
+            let off = if is_told { (mixture / base).ln() - self.loss(i) } else { 0.0 };
+            off.clamp(-0.25 * self.spacing, 0.25 * self.spacing)
+        };
+        self.mixture.between.iter().zip(&self.base.between).enumerate().map(off).collect()
     }
 
     fn loss(&self, index: usize) -> f64 {
@@ -200,5 +265,64 @@ impl Masses {
             left = right;
         }
         self.above += if left.0 { left.1 } else { weight - left.1 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `δ(ε)` of a grid by definition.
+    fn delta(grid: &StepGrid, spacing: f64, epsilon: f64) -> f64 {
+        let gain = |(i, mass): (usize, &f64)| mass * (1.0 - (epsilon - grid.loss(i, spacing)).exp()).max(0.0);
+        grid.infinite + grid.masses.iter().enumerate().map(gain).sum::<f64>()
+    }
+
+    #[test]
+    fn one_step_lies_between_its_grids() {
+        let sampled = |noise: f64, q: f64| Mixture::gaussian(noise).unwrap().sampled(q);
+        let several = Mixture::new(1.5, &[0.0, 0.4, 1.0, 3.0], &[0.5, 0.2, 0.2, 0.1]).unwrap();
+        let moving = Mixture::new(0.8, &[0.3, 1.0], &[0.6, 0.4]).unwrap();
+        for step in
+            [sampled(0.5, 0.02), sampled(1.0, 0.3), sampled(4.0, 0.9), sampled(0.3, 0.01), several, moving]
+        {
+            let ends = step.ends(1e-12);
+            for spacing in [1e-2, 1e-3] {
+                for epsilon in [-0.5, -0.1, 0.0, 0.013, 0.2, 0.77, 1.5, 4.0] {
+                    let between = |direction, exact: f64| {
+                        let grid = |side| {
+                            delta(&StepGrid::new(&step, spacing, ends, side, direction), spacing, epsilon)
+                        };
+                        let (low, high) = (grid(Side::Optimistic), grid(Side::Pessimistic));
+                        let what =
+                            format!("{step:?} {direction:?} h {spacing} ε {epsilon}: {low} {exact} {high}");
+                        assert!(low <= exact + 1e-12 && exact <= high + 1e-12, "{what}");
+                        assert!(high - low <= 0.5 * spacing, "{what}");
+                    };
+                    let beyond = |x: f64, sign: f64, of: &Mixture| -> f64 {
+                        let tail = |part: &crate::mixture::Part| {
+                            part.probability * upper_tail(sign * (x - part.sensitivity) / of.noise)
+                        };
+                        of.parts().iter().map(tail).sum()
+                    };
+                    let base = |x: f64, sign: f64| upper_tail(sign * x / step.noise);
+                    let x = step.at_loss(epsilon);
+                    between(Direction::Remove, beyond(x, 1.0, &step) - epsilon.exp() * base(x, 1.0));
+                    let x = step.at_loss(-epsilon);
+                    between(Direction::Add, base(x, -1.0) - epsilon.exp() * beyond(x, -1.0, &step));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masses_of_both_densities_are_kept() {
+        let step = Mixture::gaussian(0.7).unwrap().sampled(0.2);
+        let grid = StepGrid::new(&step, 1e-3, step.ends(1e-14), Side::Pessimistic, Direction::Remove);
+        let mixture: f64 = grid.masses.iter().sum();
+        let base: f64 =
+            grid.masses.iter().enumerate().map(|(i, mass)| mass * (-grid.loss(i, 1e-3)).exp()).sum();
+        assert!((mixture + grid.infinite - 1.0).abs() < 1e-12, "{mixture}");
+        assert!((base - 1.0).abs() < 1e-12, "{base}");
     }
 }

@@ -174,6 +174,23 @@ impl Mixture {
         self.parts.iter().map(weighted).sum::<f64>() / (self.noise * self.noise)
     }
 
+    /// `δ(ε)` of one such step, the larger of removing and adding the unit, exactly.
+    ///
+    /// `P(L > ε) − e^ε Q(L > ε)`, where the loss passes epsilon at one point of the line.
+    pub(crate) fn delta(&self, epsilon: f64) -> f64 {
+        let above = |x: f64, center: f64| upper_tail((x - center) / self.noise);
+        let mixed = |tail: &dyn Fn(f64) -> f64| -> f64 {
+            self.parts.iter().map(|part| part.probability * tail(part.sensitivity)).sum()
+        };
+        let x = self.at_loss(epsilon);
+        let removed = mixed(&|center| above(x, center)) - epsilon.exp() * above(x, 0.0);
+        let x = self.at_loss(-epsilon);
+        let added = above(-x, 0.0) - epsilon.exp() * mixed(&|center| above(-x, -center));
+        // e^ε may overflow where the tail that it multiplies vanishes.
+        let larger = f64::max(removed, added).max(0.0);
+        if larger.is_finite() { larger.min(1.0) } else { 1.0 }
+    }
+
     /// What `B` falls below, and `M` exceeds, with a chance of at most `tail` each.
     pub(crate) fn ends(&self, tail: f64) -> (f64, f64) {
         let mut deviations = 1.0;

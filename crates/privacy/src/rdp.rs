@@ -101,7 +101,7 @@ impl Accountant for RdpAccountant {
 fn divergence(mixture: &Mixture, order: f64) -> f64 {
     let found = match (mixture.mu(), mixture.sampling_probability()) {
         (Some(mu), _) => 0.5 * order * mu * mu,
-        (None, Some(q)) => subsampled_gaussian::divergence(q, mixture.noise, order),
+        (None, Some(q)) => subsampled_gaussian::divergence(mixture, q, order),
         (None, None) => Moments::new(mixture, order).log(order) / (order - 1.0),
     };
     // Rounding must never turn some loss into none.

@@ -1,10 +1,9 @@
 //! Rank correlation: whether a property of users goes with their statistic.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
-
 use crate::column::{check_column, check_length};
-use crate::interval::check_significance;
 use crate::levels::Levels;
+use crate::normal::two_sided_quantile;
+use crate::student::upper_tail;
 use crate::{Interval, StatsError};
 
 /// The most rows whose orders are all tried for the p-value: 8! = 40 320.
@@ -43,7 +42,7 @@ pub struct Correlation {
 /// # Ok::<(), userprint_stats::StatsError>(())
 /// ```
 pub fn spearman(x: &[f64], y: &[f64], significance: f64) -> Result<Correlation, StatsError> {
-    check_significance(significance)?;
+    let z = two_sided_quantile(significance)?;
     check_column("x", x)?;
     check_column("y", y)?;
     check_length("y", y.len(), x.len())?;
@@ -51,7 +50,7 @@ pub fn spearman(x: &[f64], y: &[f64], significance: f64) -> Result<Correlation, 
         return Err(StatsError::TooFewRows { found: x.len(), needed: 4 });
     }
     let (ranks_of_x, ranks_of_y) = (centred_ranks("x", x)?, centred_ranks("y", y)?);
-    let scale = (squares(&ranks_of_x) as f64).sqrt() * (squares(&ranks_of_y) as f64).sqrt();
+    let scale = (squares(&ranks_of_x) as f64 * squares(&ranks_of_y) as f64).sqrt();
     let product = product(&ranks_of_x, &ranks_of_y);
     let coefficient = (product as f64 / scale).clamp(-1.0, 1.0);
     let p_value = if x.len() <= MAX_EXACT {
@@ -59,7 +58,7 @@ pub fn spearman(x: &[f64], y: &[f64], significance: f64) -> Result<Correlation, 
     } else {
         t_p_value(coefficient, x.len())
     };
-    Ok(Correlation { coefficient, interval: fisher_interval(coefficient, x.len(), significance), p_value })
+    Ok(Correlation { coefficient, interval: fisher_interval(coefficient, x.len(), z), p_value })
 }
 
 /// Twice the distance of each mid-rank from the mean rank, an integer.
@@ -116,17 +115,16 @@ fn share_as_far(x: &[i64], mut y: Vec<i64>, observed: i128) -> f64 {
 fn t_p_value(coefficient: f64, n: usize) -> f64 {
     let freedom = (n - 2) as f64;
     let t = coefficient.abs() * (freedom / ((1.0 - coefficient) * (1.0 + coefficient))).sqrt();
-    let tail = StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |t_of| t_of.sf(t));
+    let tail = upper_tail(t, freedom).unwrap_or(1.0);
     let least = (1..=n).map(|i| i as f64).product::<f64>().recip() * 2.0;
     (2.0 * tail).max(least).clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-fn fisher_interval(coefficient: f64, n: usize, significance: f64) -> Interval {
+fn fisher_interval(coefficient: f64, n: usize, z: f64) -> Interval {
     let size = n as f64;
     // One swap of neighbours away from order is 12 / (n (n² - 1)) below 1.
     let last = 1.0 - 6.0 / (size * (size * size - 1.0));
     let inner = coefficient.clamp(-last, last);
-    let z = -Normal::standard().inverse_cdf(significance / 2.0);
     let reach = z * ((1.0 + inner * inner / 2.0) / (size - 3.0)).sqrt();
     Interval {
         lower: if coefficient < -last { -1.0 } else { (inner.atanh() - reach).tanh() },

@@ -226,9 +226,27 @@ pub enum StatsError {
         /// The least that is enough.
         needed: usize,
     },
-    /// Neither sample varies.
-    #[error("no value differs from its side's mean")]
+    /// More values on one side than can be counted.
+    #[error("expected at most {most} {side} values, found {found}")]
+    TooManyValues {
+        /// The sample.
+        side: Side,
+        /// What was found.
+        found: usize,
+        /// The most that is answered.
+        most: usize,
+    },
+    /// Nothing varies from user to user, or from resample to resample, so that no error can be told.
+    #[error("nothing varies: all users, or all resamples, say the same")]
     NoVariance,
+    /// All resamples lie on one side of the estimate, so that its bias is unbounded.
+    #[error("{below} of {resamples} resamples lie below the estimate, which no bias correction explains")]
+    OneSidedResamples {
+        /// Resamples below the estimate, those that tie counting half.
+        below: f64,
+        /// All of them.
+        resamples: usize,
+    },
     /// Finite values whose squares are not.
     #[error("values are too large for their squares to be represented")]
     Overflow,

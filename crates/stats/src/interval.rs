@@ -1,8 +1,7 @@
 //! Intervals: where a number lies, at a significance.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use crate::StatsError;
+use crate::normal::two_sided_quantile;
 
 /// A closed interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +13,11 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The smallest interval that holds both.
+    pub(crate) fn hull(self, other: Self) -> Self {
+        Self { lower: self.lower.min(other.lower), upper: self.upper.max(other.upper) }
+    }
+
     /// Whether a value lies in it, ends included.
     ///
     /// ```
@@ -40,11 +44,18 @@ pub(crate) fn newcombe(
     n_held_out: usize,
     significance: f64,
 ) -> Result<Interval, StatsError> {
-    check_significance(significance)?;
-    let z = -Normal::standard().inverse_cdf(significance / 2.0);
+    let z = two_sided_quantile(significance)?;
     let variance = |theta: f64| hanley_mcneil_variance(theta, n_held_in as f64, n_held_out as f64);
     let outside = |theta: f64| (theta - auroc).abs() > z * variance(theta).sqrt();
     Ok(Interval { lower: last_inside(auroc, 0.0, outside), upper: last_inside(auroc, 1.0, outside) })
+}
+
+/// Wilson's score interval of a share seen among so many trials, `quantile` standard errors wide; trials may be fractional.
+pub(crate) fn wilson(share: f64, trials: f64, quantile: f64) -> Interval {
+    let ratio = quantile * quantile / trials;
+    let centre = (share + ratio / 2.0) / (1.0 + ratio);
+    let reach = (ratio * (share * (1.0 - share) + ratio / 4.0)).sqrt() / (1.0 + ratio);
+    Interval { lower: centre - reach, upper: centre + reach }
 }
 
 /// Hanley and McNeil's variance with Newcombe's averaging of the two sample sizes in the bracket.

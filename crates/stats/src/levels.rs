@@ -36,6 +36,16 @@ pub(crate) struct Count {
     pub(crate) held_out: u64,
 }
 
+impl Count {
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self { held_in: self.held_in + other.held_in, held_out: self.held_out + other.held_out }
+    }
+
+    pub(crate) fn less(self, other: Self) -> Self {
+        Self { held_in: self.held_in - other.held_in, held_out: self.held_out - other.held_out }
+    }
+}
+
 /// Pairs of a held-in and a held-out row, and twice the number that the held-in row wins, ties half.
 ///
 /// Integers, so that sums over strata and the AUROC of a sample that is all ties are exact.
@@ -47,7 +57,7 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     /// Counts over levels in ascending order.
-    pub(crate) fn count(levels: &[Count]) -> Self {
+    pub(crate) fn count(levels: impl IntoIterator<Item = Count>) -> Self {
         let mut pairs = Self::default();
         let (mut held_in, mut held_out) = (0, 0);
         for level in levels {
@@ -87,7 +97,7 @@ mod tests {
 
     #[test]
     fn no_pairs_have_no_auroc() {
-        assert_eq!(Pairs::count(&[Count { held_in: 3, held_out: 0 }]).auroc(), None);
-        assert_eq!(Pairs::count(&[]).auroc(), None);
+        assert_eq!(Pairs::count([Count { held_in: 3, held_out: 0 }]).auroc(), None);
+        assert_eq!(Pairs::count([]).auroc(), None);
     }
 }

@@ -166,7 +166,7 @@ impl RankedStratum {
                 counts[level].held_out += times[user];
             }
         }
-        Pairs::count(&counts)
+        Pairs::count(counts)
     }
 }
 

@@ -1,10 +1,8 @@
 //! Rank tests: whether held-in values lie higher than held-out ones.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
-use crate::StatsError;
 use crate::levels::{Count, Pairs};
-use crate::roc::counts_by_level;
+use crate::normal::upper_tail;
+use crate::{Roc, StatsError};
 
 /// The most additions that the exact null distribution may take.
 const MAX_STEPS: usize = 10_000_000;
@@ -40,7 +38,7 @@ pub struct RankTest {
 /// Where all values are tied every order gives the same `U`, and the p-value is 1.
 ///
 /// # Errors
-/// [`StatsError::EmptySide`], or [`StatsError::NotFinite`] with the side and the position.
+/// Those of [`Roc::new`].
 ///
 /// # Reference
 /// Mann & Whitney, Annals of Mathematical Statistics 18(1), 1947 (the recursion);
@@ -56,8 +54,9 @@ pub fn mann_whitney(
     held_out: &[f64],
     alternative: Alternative,
 ) -> Result<RankTest, StatsError> {
-    let (_, counts) = counts_by_level(held_in, held_out)?;
-    let pairs = Pairs::count(&counts);
+    let roc = Roc::new(held_in, held_out)?;
+    let pairs = roc.pairs();
+    let counts: Vec<Count> = roc.levels().map(|(_, count)| count).collect();
     let tied = counts.iter().any(|count| count.held_in + count.held_out > 1);
     let exact = if tied { None } else { orders_by_wins(held_in.len(), held_out.len()) };
     let p_value = match &exact {
@@ -65,7 +64,7 @@ pub fn mann_whitney(
         None => normal_p_value(&counts, pairs, alternative),
     };
     let is_exact = exact.is_some() || counts.len() == 1;
-    Ok(RankTest { auroc: pairs.share_won(), p_value, is_exact })
+    Ok(RankTest { auroc: roc.auroc(), p_value, is_exact })
 }
 
 /// Both tails, the upper and the lower, joined as the alternative says.
@@ -117,7 +116,7 @@ fn normal_p_value(counts: &[Count], pairs: Pairs, alternative: Alternative) -> f
         return 1.0;
     }
     let above_mean = (pairs.twice_won as f64 - pairs.all as f64) / 2.0;
-    let tail = |distance: f64| Normal::standard().sf((distance - 0.5) / variance.sqrt());
+    let tail = |distance: f64| upper_tail((distance - 0.5) / variance.sqrt());
     joined(alternative, tail(above_mean), tail(-above_mean))
 }
 

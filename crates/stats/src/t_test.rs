@@ -1,9 +1,8 @@
 //! Welch's t-test: whether held-in values are higher on average than held-out ones.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
 use crate::rank_test::joined;
 use crate::roc::check_sides;
+use crate::student::upper_tail;
 use crate::{Alternative, Side, StatsError};
 
 /// Welch's t-test of two samples.
@@ -49,9 +48,9 @@ pub fn welch(held_in: &[f64], held_out: &[f64], alternative: Alternative) -> Res
         share * share / (of_held_in.n - 1.0) + (1.0 - share) * (1.0 - share) / (of_held_out.n - 1.0);
     let t = (of_held_in.mean - of_held_out.mean) / (a + b).sqrt();
     let degrees_of_freedom = inverse_freedom.recip();
-    let distribution = StudentsT::new(0.0, 1.0, degrees_of_freedom).ok().filter(|_| t.is_finite());
-    let distribution = distribution.ok_or(StatsError::Overflow)?;
-    let p_value = joined(alternative, distribution.sf(t), distribution.sf(-t));
+    let tail =
+        |t: f64| upper_tail(t, degrees_of_freedom).filter(|_| t.is_finite()).ok_or(StatsError::Overflow);
+    let p_value = joined(alternative, tail(t)?, tail(-t)?);
     Ok(TTest { t, degrees_of_freedom, p_value })
 }
 

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use crate::account::AccountCommand;
 use crate::backend::BackendName;
 use crate::experiment::RawExperiment;
 use crate::model::ModelCommand;
 use crate::pipeline::{Pipeline, Stage};
 use crate::pool;
 use crate::score::{self, ScoreArgs};
+use crate::stats::{self, StatsArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +26,10 @@ Examples:
                                            log-likelihoods under one model
   userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
                                            one AUROC from several seeds
+  userprint stats runs/a-seed1/statistics.parquet
+                                           AUROC, interval, TPR at FPR
+  userprint account noise --epsilon 8 --sampling-probability 0.025 \
+      --steps 1200 --delta 1e-6            the noise for a guarantee
   userprint model inspect gpt-neo-125m     what a checkpoint holds";
 
 const RUN_EXAMPLES: &str = "\
@@ -61,6 +67,13 @@ enum Command {
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
     #[command(after_help = "Example: userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json")]
     Pool(PoolArgs),
+    /// Judge a column of a table of statistics: AUROC, its interval, TPR at FPR.
+    #[command(after_help = stats::EXAMPLES)]
+    Stats(StatsArgs),
+    /// What a private training guarantees, the noise that a guarantee needs,
+    /// and what an audit shows.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Look at a checkpoint, merge an adapter, fetch one.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -115,6 +128,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(),
             Command::Score(args) => say(&args.run()?),
+            Command::Stats(args) => say(&args.run()?),
+            Command::Account(command) => say(&command.run()?),
             Command::Pool(args) => say(&pool::pool(&args)?),
             Command::Model(command) => say(&command.run()?),
             Command::Example => say(include_str!("../example.toml").trim_end()),

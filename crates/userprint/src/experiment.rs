@@ -112,6 +112,12 @@ pub(crate) struct RawAttack {
     pub(crate) blind_permutations: u32,
     #[serde(default = "five_percent")]
     pub(crate) false_discovery_rate: f64,
+    #[serde(default = "hundred")]
+    pub(crate) knowledge_draws: u32,
+}
+
+fn hundred() -> u32 {
+    100
 }
 
 fn five_percent() -> f64 {
@@ -244,6 +250,9 @@ impl RawExperiment {
         let rate = self.attack.false_discovery_rate;
         if !(rate > 0.0 && rate < 1.0) {
             bail!("attack.false_discovery_rate is {rate}, expected a share above 0 and below 1");
+        }
+        if self.attack.knowledge_draws < 2 {
+            bail!("attack.knowledge_draws is {}, expected at least 2", self.attack.knowledge_draws);
         }
         let (reference, target) = (self.reference.check()?, self.target.check()?);
         if self.split.public == 0.0 && matches!(reference, ReferenceChoice::Pretrain(_)) {

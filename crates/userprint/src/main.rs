@@ -1,5 +1,6 @@
 //! The command line of userprint.
 
+mod account;
 mod backend;
 mod checkpoint;
 mod cli;
@@ -15,6 +16,7 @@ mod results;
 mod run_folder;
 mod score;
 mod stages;
+mod stats;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 //! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
 
 mod bounds;
-mod canvas;
+pub(crate) mod canvas;
 mod histogram;
 mod knowledge;
 mod losses;
@@ -119,6 +119,7 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
         table::attacks(results),
         table::checks(results),
         table::detection(results),
+        table::sequential(results),
         table::exposure(results),
         table::rates(results, n_held_out),
         table::losses(results),
@@ -302,8 +303,14 @@ mod tests {
                 .map(|measured| BoundRow { share: 0.1, lower: -2.0, measured, upper: 9.0, is_inside: true })
                 .to_vec(),
             knowledge: [1, 5]
-                .map(|n_examples| KnowledgePoint { n_examples, users: 47, auroc: 0.7, auroc_std_dev: 0.02 })
+                .map(|n_examples| KnowledgePoint {
+                    n_examples,
+                    users_with_fewer: 0,
+                    auroc: 0.7,
+                    auroc_std_dev: 0.02,
+                })
                 .to_vec(),
+            sequential: SequentialSummary::default(),
             training: vec![CurvePoint {
                 step: 0,
                 epoch: 0.0,

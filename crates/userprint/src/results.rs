@@ -56,6 +56,8 @@ pub(crate) struct Results {
     pub(crate) bounds: Vec<BoundRow>,
     /// AUROC by number of attack examples.
     pub(crate) knowledge: Vec<KnowledgePoint>,
+    /// The attack one example at a time.
+    pub(crate) sequential: SequentialSummary,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
     /// Step of the checkpoint under attack: the least held-in validation loss.
@@ -157,12 +159,42 @@ pub(crate) struct BoundRow {
 pub(crate) struct KnowledgePoint {
     /// Attack examples drawn of each user.
     pub(crate) n_examples: u32,
-    /// Users that have as many.
-    pub(crate) users: usize,
+    /// Users with fewer, of whom all are known.
+    pub(crate) users_with_fewer: usize,
     /// Mean AUROC over the draws.
     pub(crate) auroc: f64,
     /// Standard deviation over the draws.
     pub(crate) auroc_std_dev: f64,
+}
+
+/// The attack one example at a time, which stops once a user is decided.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SequentialSummary {
+    /// The rate of wrong decisions asked for on either side.
+    pub(crate) rate_asked: f64,
+    /// Held-out users called held-in.
+    pub(crate) fpr: Option<ShareRow>,
+    /// Held-in users called held-out.
+    pub(crate) fnr: Option<ShareRow>,
+    /// Held-in users called held-in.
+    pub(crate) tpr: Option<ShareRow>,
+    /// Users left undecided.
+    pub(crate) undecided: Option<ShareRow>,
+    /// Mean number of examples asked for.
+    pub(crate) mean_examples: Option<f64>,
+    /// Mean number of examples that could have been.
+    pub(crate) mean_examples_at_hand: Option<f64>,
+    /// Why there are no numbers.
+    pub(crate) undefined: Option<String>,
+}
+
+/// A share of users with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ShareRow {
+    /// The share.
+    pub(crate) share: f64,
+    /// Its interval.
+    pub(crate) interval: [f64; 2],
 }
 
 /// AUROC over resamples of users.

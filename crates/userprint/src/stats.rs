@@ -103,7 +103,11 @@ impl Found {
                 "AUROC       {:.4}   95 % interval {:.4} to {:.4}",
                 self.auroc, self.auroc_interval[0], self.auroc_interval[1]
             ),
-            format!("            bootstrap over users: standard deviation {:.4}, {} resamples", self.bootstrap_std, n(args.bootstrap as usize)),
+            format!(
+                "            bootstrap over users: standard deviation {:.4}, {} resamples",
+                self.bootstrap_std,
+                n(args.bootstrap as usize)
+            ),
             format!("hull        {:.4}   not to be compared with a plain AUROC", self.hull_auroc),
         ];
         for (fpr, tpr) in &self.tpr_at_fpr {

@@ -2,11 +2,11 @@
 
 use expect_test::expect;
 use proptest::prelude::*;
-use rand::{Rng, RngExt};
 use userprint_core::{Seed, UserIdx};
 use userprint_stats::benjamini_hochberg;
 
 use super::*;
+use crate::normal::normal;
 
 fn users(rows: &[(bool, f64)]) -> UserStatistics {
     UserStatistics {
@@ -15,11 +15,6 @@ fn users(rows: &[(bool, f64)]) -> UserStatistics {
         statistic: rows.iter().map(|row| row.1).collect(),
         n_examples: vec![1; rows.len()],
     }
-}
-
-fn normal(rng: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 /// Both sides with few distinct values, so that ties are common.

@@ -2,14 +2,10 @@
 
 use expect_test::expect;
 use proptest::prelude::*;
-use rand::{Rng, RngExt};
+use rand::RngExt;
 
 use super::*;
-
-fn normal(rng: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
-}
+use crate::normal::normal;
 
 /// What users and examples are drawn from; the spread within a user is 1.
 #[derive(Clone, Copy)]

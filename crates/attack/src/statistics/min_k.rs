@@ -8,7 +8,7 @@ use crate::{Evidence, Needs, Percent, Statistic};
 /// How likely the target finds the tokens that it finds least likely, nats per token.
 ///
 /// The mean of the `ceil(k n / 100)` lowest `log p_target(x_t)` of `n` tokens: at least one.
-/// The paper takes the floor, which is none for a short text.
+/// Published code takes the floor, which is none for a short text.
 ///
 /// # Reference
 /// Shi et al., arXiv:2310.16789; 20 % is its choice.

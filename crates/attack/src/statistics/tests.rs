@@ -1,8 +1,11 @@
 //! Every statistic by hand, against its slow definition, and where it must rise, stand still or refuse.
 
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use userprint_core::{Moments, TextScores};
+use serde::Deserialize;
+use userprint_core::{Detail, Moments, TextScores};
 
 use super::*;
 use crate::examples::NamedScores;
@@ -276,7 +279,7 @@ proptest! {
         let columns = columns(&target, &reference);
         let close = |statistic: &dyn Statistic, expect: f64| {
             let found = statistic.compute(&evidence).unwrap();
-            assert!((found - expect).abs() <= 1e-6 * (1.0 + expect.abs()), "{statistic:?} {found} {expect}");
+            assert!((found - expect).abs() <= 1e-9 * (1.0 + expect.abs()), "{statistic:?} {found} {expect}");
         };
         let k = Percent::TWENTY;
         close(&MinK { k }, lowest_mean(&columns.target));
@@ -324,6 +327,54 @@ proptest! {
         }
     }
 
+    /// With several references the average counts, between the results of each, and none is picked.
+    #[test]
+    fn references_are_averaged(totals in prop::collection::vec(-90.0f64..0.0, 2..6), target in -90.0f64..0.0) {
+        let target = total(target, 7);
+        let references: Vec<TextScores> = totals.iter().map(|&value| total(value, 5)).collect();
+        let of_each: Vec<f64> = references
+            .iter()
+            .map(|reference| TokenMeanLikelihoodRatio.compute(&evidence(&target, reference, &[])).unwrap())
+            .collect();
+        let name = |(index, scores): (usize, &TextScores)| {
+            NamedScores { name: index.to_string(), scores: scores.clone() }
+        };
+        for main in 0..references.len() {
+            let others = references.iter().enumerate().filter(|(index, _)| *index != main);
+            let others: Vec<NamedScores> = others.map(name).collect();
+            let evidence = evidence(&target, &references[main], &others);
+            let found = MeanReferenceLikelihoodRatio.compute(&evidence).unwrap();
+            let mean = of_each.iter().sum::<f64>() / of_each.len() as f64;
+            prop_assert!((found - mean).abs() < 1e-9, "{found} {mean}");
+        }
+    }
+
+    /// A statistic reads no more than it says: finer scores than it needs do not change it.
+    #[test]
+    fn reads_what_it_needs(tokens in texts()) {
+        let (target, reference): (Vec<Token>, Vec<Token>) = tokens.into_iter().unzip();
+        let (target, reference, more) = (text(&target), text(&reference), more(total(-20.0, 5)));
+        let all_there_is = evidence(&target, &reference, &more);
+        for statistic in all() {
+            let needs = statistic.needs();
+            let coarse = |scores: &TextScores, detail| TextScores {
+                token_log_probs: scores.token_log_probs.clone().filter(|_| detail >= Detail::Tokens),
+                moments: scores.moments.clone().filter(|_| detail >= Detail::Moments),
+                ..scores.clone()
+            };
+            let target = coarse(&target, needs.target);
+            let reference = needs.reference.map(|detail| coarse(&reference, detail));
+            let needed = Evidence {
+                target: &target,
+                reference: reference.as_ref(),
+                more_references: if needs.more_references { &more } else { &[] },
+                zlib_bytes: all_there_is.zlib_bytes.filter(|_| needs.zlib_bytes),
+                row: 0,
+            };
+            prop_assert_eq!(statistic.compute(&needed), statistic.compute(&all_there_is), "{:?}", statistic);
+        }
+    }
+
     /// The reference in the target's place says nothing about any text.
     #[test]
     fn placebo_is_constant(tokens in prop::collection::vec(token(), 1..60)) {
@@ -368,7 +419,58 @@ fn a_lost_spread_is_bounded() {
         MinKPlusPlus { k: Percent::TWENTY }.compute(&Evidence::new(&target, 0)).unwrap()
     };
     assert_eq!(value((0.0, 0.0, 0.0, true)), 0.0);
-    let surprised = value((-30.0, -1e-6, 0.0, false));
+    let surprised = value((-30.0, -1e-9, 0.0, false));
     assert!((surprised + 15f64.exp()).abs() < 1e-3, "{surprised}");
     assert_eq!(value((-2.0, -1.0, 0.5, false)), -2.0);
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    zlib_bytes: u32,
+    target: Model,
+    reference: Model,
+    statistics: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    log_probs: Vec<f32>,
+    mean: Vec<f32>,
+    std_dev: Vec<f32>,
+    is_argmax: Vec<bool>,
+}
+
+impl Model {
+    fn scores(&self) -> TextScores {
+        let moments = self.mean.iter().zip(&self.std_dev).zip(&self.is_argmax);
+        let tokens = self.log_probs.iter().zip(moments);
+        let tokens: Vec<Token> =
+            tokens.map(|(&log_prob, ((&mean, &std_dev), &right))| (log_prob, mean, std_dev, right)).collect();
+        text(&tokens)
+    }
+}
+
+#[test]
+fn agrees_with_numpy() {
+    let golden = include_str!("../../../../fixtures/example_statistics/golden.json");
+    let golden: Golden = serde_json::from_str(golden).unwrap();
+    assert_eq!(golden.cases.len(), 10);
+    for (index, case) in golden.cases.iter().enumerate() {
+        let (target, reference) = (case.target.scores(), case.reference.scores());
+        let zlib_bytes = [case.zlib_bytes];
+        let evidence = Evidence { zlib_bytes: Some(&zlib_bytes), ..evidence(&target, &reference, &[]) };
+        assert_eq!(case.statistics.len(), 8);
+        for (name, expect) in &case.statistics {
+            let found = by_name(name).unwrap().compute(&evidence).unwrap();
+            assert!(
+                (found - expect).abs() <= 1e-9 * (1.0 + expect.abs()),
+                "{name} of text {index}: {found} {expect}"
+            );
+        }
+    }
 }

@@ -4,9 +4,10 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use statrs::distribution::{ContinuousCDF, Normal};
+use serde::Deserialize;
 
 use super::*;
+use crate::golden::cases;
 
 /// The definition, over all pairs.
 fn auroc_by_pairs(held_in: &[f64], held_out: &[f64]) -> f64 {
@@ -105,24 +106,43 @@ fn a_million_values() {
     assert!((auroc - 0.5).abs() < 0.0035, "{auroc}");
 }
 
-/// Covers in 92.5 % to 98.5 % of 4000 draws.
-/// At a true coverage of 94.5 % to 97.2 % a false alarm has chance below 1e-6 an AUROC.
+#[derive(Debug, Deserialize)]
+struct Case {
+    held_in: Vec<f64>,
+    held_out: Vec<f64>,
+    auroc: f64,
+    tpr_at_half: f64,
+}
+
 #[test]
-fn interval_covers() {
-    let normal = Normal::standard();
-    let mut rng = ChaCha8Rng::seed_from_u64(2006);
-    for auroc in [0.5, 0.8, 0.9] {
-        let shift = std::f64::consts::SQRT_2 * normal.inverse_cdf(auroc);
-        let mut draw = |shift: f64| -> Vec<f64> {
-            (0..20).map(|_| normal.inverse_cdf(rng.random_range(1e-12..1.0)) + shift).collect()
-        };
-        let covered = (0..4000)
-            .filter(|_| {
-                Roc::new(&draw(shift), &draw(0.0)).unwrap().auroc_interval(0.05).unwrap().contains(auroc)
-            })
-            .count();
-        assert!((3700..=3940).contains(&covered), "{covered} of 4000 at {auroc}");
+fn agrees_with_scikit_learn() {
+    for case in cases::<Case>("aurocs") {
+        let roc = Roc::new(&case.held_in, &case.held_out).unwrap();
+        assert!((roc.auroc() - case.auroc).abs() < 1e-14, "{case:?}");
+        let tpr = roc.tpr_at_fpr(0.5).unwrap();
+        assert!((tpr - case.tpr_at_half).abs() < 1e-15, "{case:?}");
+        let interval = roc.tpr_at_fpr_interval(0.5, 0.05).unwrap();
+        let detected = (tpr * case.held_in.len() as f64).round() as u64;
+        assert_eq!(interval, clopper_pearson(detected, case.held_in.len() as u64, 0.05).unwrap());
+        assert!(interval.contains(tpr) && interval.lower < interval.upper);
     }
+}
+
+#[test]
+fn labels_say_the_same_as_sides() {
+    let statistic = [3.0, 1.0, -0.0, 2.0, 0.0];
+    let roc = Roc::from_labels(&statistic, &[true, false, true, true, false]).unwrap();
+    let sides = Roc::new(&[3.0, 0.0, 2.0], &[1.0, 0.0]).unwrap();
+    assert_eq!((roc.auroc(), roc.points()), (sides.auroc(), sides.points()));
+    let text =
+        |statistic: &[f64], held_in: &[bool]| Roc::from_labels(statistic, held_in).unwrap_err().to_string();
+    assert_eq!(text(&[], &[]), "column `statistic` is empty");
+    assert_eq!(
+        text(&[1.0, f64::NAN], &[true, false]),
+        "row 1 of `statistic` is NaN, expected a finite number"
+    );
+    assert_eq!(text(&[1.0, 2.0], &[true]), "column `held_in` has 1 rows, expected 2");
+    assert_eq!(text(&[1.0, 2.0], &[true, true]), "there are no held-out values");
 }
 
 /// Few distinct values, so that ties are common.

@@ -13,29 +13,29 @@ use plotters::prelude::*;
 use super::ReportError;
 
 /// Text, axes and curves that belong to neither group.
-pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(crate) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// Grid lines.
-pub(super) const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
+pub(crate) const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 /// Lines to compare with: a diagonal, a mark.
-pub(super) const GUIDE: RGBColor = RGBColor(0x77, 0x77, 0x77);
+pub(crate) const GUIDE: RGBColor = RGBColor(0x77, 0x77, 0x77);
 /// Held-in users.
-pub(super) const HELD_IN: RGBColor = RGBColor(0x00, 0x72, 0xB2);
+pub(crate) const HELD_IN: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 /// Held-out users.
-pub(super) const HELD_OUT: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+pub(crate) const HELD_OUT: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 
 /// Width of a curve, in the units of the drawing.
-pub(super) const CURVE: u32 = 4;
+pub(crate) const CURVE: u32 = 4;
 /// Size of text, in the units of the drawing; the backend divides it by 1.24.
 const FONT: u32 = 35;
 /// The drawing is large because the backend rounds to whole units; the page scales it down.
 const SIZE: (u32, u32) = (1040, 780);
 
-pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
-pub(super) type Chart<'b, 'a> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
+pub(crate) type Chart<'b, 'a> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
 /// Draws one inline SVG, which takes the width that the page gives it; `alt` is its description in words.
-pub(super) fn svg(
+pub(crate) fn svg(
     plot: &'static str,
     alt: &str,
     draw: impl FnOnce(&Area<'_>) -> Result<(), DrawError>,
@@ -49,17 +49,27 @@ pub(super) fn svg(
     Ok(format!(r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{alt}">{body}"#, SIZE.0, SIZE.1))
 }
 
+/// An inline SVG as a file of its own, on white.
+pub(crate) fn alone(svg: &str) -> String {
+    let white = r##"<rect width="100%" height="100%" fill="#FFFFFF"/>"##;
+    let head = r#"<svg xmlns="http://www.w3.org/2000/svg" "#;
+    match svg.strip_prefix("<svg ").and_then(|rest| rest.split_once('>')) {
+        Some((attributes, body)) => format!("{head}{attributes}>{white}{body}"),
+        None => svg.to_owned(),
+    }
+}
+
 /// One axis: its range, where it is labelled, and what it measures.
 #[derive(Clone)]
-pub(super) struct Axis {
-    pub(super) range: Range<f64>,
-    pub(super) ticks: Vec<(f64, String)>,
-    pub(super) label: String,
+pub(crate) struct Axis {
+    pub(crate) range: Range<f64>,
+    pub(crate) ticks: Vec<(f64, String)>,
+    pub(crate) label: String,
 }
 
 impl Axis {
     /// A rate from 0 to 1, with room for a curve that runs along the edge.
-    pub(super) fn rate(label: &str) -> Self {
+    pub(crate) fn rate(label: &str) -> Self {
         let ticks = ["0", ".2", ".4", ".6", ".8", "1"];
         Self {
             range: -0.015..1.015,
@@ -69,7 +79,7 @@ impl Axis {
     }
 
     /// `range` with about `n_ticks` round ticks; values within (−1, 1) are printed with their leading zero.
-    pub(super) fn linear(range: Range<f64>, n_ticks: u32, label: &str) -> Self {
+    pub(crate) fn linear(range: Range<f64>, n_ticks: u32, label: &str) -> Self {
         let step = nice_step((range.end - range.start) / f64::from(n_ticks));
         let digits = decimals_of(step);
         let mut ticks = Vec::new();
@@ -110,7 +120,7 @@ impl ValueFormatter<f64> for Axis {
 }
 
 /// The least of 1, 2, 5 times a power of ten that is at least `step`.
-pub(super) fn nice_step(step: f64) -> f64 {
+pub(crate) fn nice_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     [1.0, 2.0, 5.0].map(|m| m * power).into_iter().find(|s| *s >= step * (1.0 - 1e-9)).unwrap_or(10.0 * power)
 }
@@ -122,12 +132,12 @@ fn decimals_of(step: f64) -> usize {
 }
 
 /// Text of the plots' common size.
-pub(super) fn font() -> TextStyle<'static> {
+pub(crate) fn font() -> TextStyle<'static> {
     TextStyle::from(("sans-serif", FONT).into_font()).color(&INK)
 }
 
 /// Axes, grid and labels, below room for a legend.
-pub(super) fn chart<'b, 'a>(area: &'b Area<'a>, x: &Axis, y: &Axis) -> Result<Chart<'b, 'a>, DrawError> {
+pub(crate) fn chart<'b, 'a>(area: &'b Area<'a>, x: &Axis, y: &Axis) -> Result<Chart<'b, 'a>, DrawError> {
     let mut chart = ChartBuilder::on(area)
         .margin_top(64)
         .margin_right(42)
@@ -150,7 +160,7 @@ pub(super) fn chart<'b, 'a>(area: &'b Area<'a>, x: &Axis, y: &Axis) -> Result<Ch
 }
 
 /// How a legend shows an entry.
-pub(super) enum Swatch {
+pub(crate) enum Swatch {
     /// A filled group.
     Filled,
     /// A curve.
@@ -160,7 +170,7 @@ pub(super) enum Swatch {
 }
 
 /// A row of names above the plot, each beside its colour.
-pub(super) fn legend(area: &Area<'_>, entries: &[(Swatch, RGBColor, &str)]) -> Result<(), DrawError> {
+pub(crate) fn legend(area: &Area<'_>, entries: &[(Swatch, RGBColor, &str)]) -> Result<(), DrawError> {
     let (y, swatch_width) = (30, 44);
     let mut x = 130;
     for (swatch, colour, name) in entries {
@@ -186,7 +196,7 @@ pub(super) fn legend(area: &Area<'_>, entries: &[(Swatch, RGBColor, &str)]) -> R
 }
 
 /// A dashed line between two points of the plot.
-pub(super) fn dashed(
+pub(crate) fn dashed(
     chart: &mut Chart<'_, '_>,
     points: [(f64, f64); 2],
     colour: RGBColor,
@@ -196,7 +206,7 @@ pub(super) fn dashed(
 }
 
 /// A curve through `points`.
-pub(super) fn curve(
+pub(crate) fn curve(
     chart: &mut Chart<'_, '_>,
     points: Vec<(f64, f64)>,
     style: impl Into<ShapeStyle>,

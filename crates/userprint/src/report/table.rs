@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
-use crate::results::{AssociationRow, AttackRow, CheckRow, Detection, FactorRow, Results};
+use crate::results::{AssociationRow, AttackRow, CheckRow, Detection, FactorRow, Results, ShareRow};
 
 /// A titled table; `note` explains it in a sentence or two.
 pub(super) struct Table {
@@ -165,6 +165,41 @@ pub(super) fn detection(results: &Results) -> Table {
                 number(grouped(results.users.held_out.into())),
             ]),
         ],
+        is_wide: false,
+    }
+}
+
+/// The attack one example at a time.
+pub(super) fn sequential(results: &Results) -> Table {
+    let found = &results.sequential;
+    let line = |name: &str, share: &Option<ShareRow>| {
+        let share = share.as_ref()?;
+        let interval = interval(share.interval, 2);
+        Some(row(vec![text(name), number(probability(share.share, 2)), number(interval)]))
+    };
+    let rows = [
+        line("held-out users called held-in", &found.fpr),
+        line("held-in users called held-out", &found.fnr),
+        line("held-in users called held-in", &found.tpr),
+        line("users left undecided", &found.undecided),
+    ];
+    let examples = match (found.mean_examples, found.mean_examples_at_hand) {
+        (Some(used), Some(all)) => format!(
+            " It asked for {} examples a user where {} were at hand.",
+            decimals(used, 1),
+            decimals(all, 1)
+        ),
+        _ => String::new(),
+    };
+    Table {
+        title: "One example at a time",
+        note: format!(
+            "An attack that asks for one more text only while a user is undecided, with either error held at {}: \
+             its thresholds are those that other users of known membership cross no oftener.{examples}",
+            percent(found.rate_asked)
+        ),
+        head: vec![text("Decision"), number("Share"), number("95\u{a0}% interval")],
+        rows: rows.into_iter().flatten().collect(),
         is_wide: false,
     }
 }

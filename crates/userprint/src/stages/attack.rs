@@ -6,9 +6,10 @@ mod factors;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use userprint_attack::sequential::{Boundary, SequentialSettings, UserShare, sequential};
 use userprint_attack::{
-    Aggregate, AttackResult, PerUser, ScoredExamples, Statistic, Validity, evaluate, per_user, statistics,
-    user_statistics,
+    Aggregate, AttackResult, PerUser, ScoredExamples, Statistic, Validity, evaluate, example_statistics,
+    knowledge_curve, knowledge_steps, per_user, statistics, user_statistics,
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_score::ScoreTable;
@@ -20,13 +21,17 @@ use super::{StageOutput, prepare, score, train};
 use crate::experiment::Experiment;
 use crate::pipeline::Pipeline;
 use crate::results::{
-    AttackRow, BootstrapSummary, CurvePoint, Detection, ExampleCounts, Results, UserCounts, ValidationLoss,
+    AttackRow, BootstrapSummary, CurvePoint, Detection, ExampleCounts, KnowledgePoint, Results,
+    SequentialSummary, ShareRow, UserCounts, ValidationLoss,
 };
 
 /// File of the users' statistics in the run folder.
 pub(crate) const STATISTICS: &str = "statistics.parquet";
 /// File of the results in the run folder.
 pub(crate) const RESULTS: &str = "results.json";
+
+/// The error rates that the attack one example at a time is asked to hold.
+const SEQUENTIAL_RATE: f64 = 0.1;
 
 pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let experiment = &pipeline.experiment;
@@ -72,13 +77,62 @@ fn attack(
     Ok(Attack { statistic: statistic.name(), aggregate: aggregate.to_string(), users, result })
 }
 
+/// Every statistic with every aggregate that these scores allow.
 fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
-    let all = statistics::all();
-    let pairs =
-        all.iter().flat_map(|statistic| Aggregate::ALL.iter().map(move |aggregate| (statistic, aggregate)));
-    let attacks =
-        pairs.map(|(statistic, aggregate)| attack(experiment, scored, statistic.as_ref(), *aggregate));
-    Ok(attacks.filter_map(Result::ok).collect())
+    let (resamples, seed) = (experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"));
+    let cells = userprint_attack::grid(scored, &statistics::all()).cells.into_iter().map(|cell| {
+        let result = evaluate(&cell.users, resamples, seed)?;
+        Ok(Attack {
+            statistic: cell.statistic,
+            aggregate: cell.aggregate.to_string(),
+            users: cell.users,
+            result,
+        })
+    });
+    cells.collect()
+}
+
+/// The headline attack with fewer examples of each user.
+fn knowledge(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<KnowledgePoint>> {
+    let rows = example_statistics(scored, experiment.statistic.as_ref())?;
+    let (draws, seed) = (experiment.raw.attack.knowledge_draws, experiment.seed.named("knowledge"));
+    let curve = knowledge_curve(&rows, experiment.aggregate, &knowledge_steps(&rows)?, draws, seed)?;
+    let point = |point: userprint_attack::KnowledgePoint| KnowledgePoint {
+        n_examples: point.n_examples,
+        users_with_fewer: point.n_held_in_short + point.n_held_out_short,
+        auroc: point.mean,
+        auroc_std_dev: point.std_dev,
+    };
+    Ok(curve.into_iter().map(point).collect())
+}
+
+/// The headline statistic, asked for one example at a time; a note where there are too few users for it.
+fn one_by_one(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<SequentialSummary> {
+    let rows = example_statistics(scored, experiment.statistic.as_ref())?;
+    let most_examples = rows.user.chunk_by(|a, b| a == b).map(<[_]>::len).max().unwrap_or(1) as u32;
+    let (fpr, fnr) = (SEQUENTIAL_RATE, SEQUENTIAL_RATE);
+    let settings = SequentialSettings { fpr, fnr, most_examples, boundary: Boundary::Calibrated };
+    let rates = |share: &UserShare| ShareRow {
+        share: share.value(),
+        interval: [share.interval.lower, share.interval.upper],
+    };
+    Ok(match sequential(&rows, &settings, experiment.seed.named("sequential")) {
+        Ok(found) => SequentialSummary {
+            rate_asked: SEQUENTIAL_RATE,
+            fpr: Some(rates(&found.fpr)),
+            fnr: Some(rates(&found.fnr)),
+            tpr: Some(rates(&found.tpr)),
+            undecided: Some(rates(&found.undecided)),
+            mean_examples: Some(found.mean_examples),
+            mean_examples_at_hand: Some(found.mean_examples_at_hand),
+            undefined: None,
+        },
+        Err(why) => SequentialSummary {
+            rate_asked: SEQUENTIAL_RATE,
+            undefined: Some(format!("{:#}", anyhow::Error::from(why))),
+            ..SequentialSummary::default()
+        },
+    })
 }
 
 /// The two score tables as one, users numbered in sorted order.
@@ -105,7 +159,9 @@ fn join(
     let user = examples.iter().map(|example| position(&example.user_id)).collect::<Option<Vec<_>>>();
     let user = user.context("every user was listed just above")?;
     let held_in = examples.iter().map(|example| example.held_in).collect();
-    Ok((users, ScoredExamples::new(user, held_in, target.scores, reference.scores)?))
+    let zlib_bytes = target.zlib_bytes.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect();
+    let scored = ScoredExamples::new(user, held_in, target.scores, reference.scores)?;
+    Ok((users, scored.with_zlib_bytes(zlib_bytes)?))
 }
 
 fn write_statistics(
@@ -181,7 +237,8 @@ fn results(
         attacks: grid.iter().map(row).collect(),
         exposure: Vec::new(),
         bounds: Vec::new(),
-        knowledge: Vec::new(),
+        knowledge: knowledge(experiment, scored)?,
+        sequential: one_by_one(experiment, scored)?,
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
         model: read_summary(pipeline)?,
