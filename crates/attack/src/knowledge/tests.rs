@@ -100,6 +100,24 @@ fn more_examples_find_more() {
     assert_ne!(curve, knowledge_curve(&rows, Aggregate::Mean, &steps, 100, Seed(4)).unwrap());
 }
 
+/// Of two draws the deviation is their distance over the root of 2, with divisor `draws - 1`.
+///
+/// One held-in user beside one held-out: the AUROC of a draw is 0 or 1, so two draws that differ show it; some seed
+/// of 20 does with chance above 1 - 1e-6.
+#[test]
+fn the_deviation_is_that_of_a_sample() {
+    let rows = ExampleStatistics {
+        name: "two".to_owned(),
+        user: [0, 0, 1].map(UserIdx).to_vec(),
+        held_in: vec![true, true, false],
+        n_tokens: vec![1; 3],
+        statistic: vec![0.0, 2.0, 1.0],
+    };
+    let points = (0..20).map(|seed| knowledge_curve(&rows, Aggregate::Mean, &[1], 2, Seed(seed)).unwrap()[0]);
+    let apart: Vec<_> = points.filter(|point| point.mean == 0.5).collect();
+    assert!(!apart.is_empty() && apart.iter().all(|point| (point.std_dev - 0.5_f64.sqrt()).abs() < 1e-12));
+}
+
 #[test]
 fn bad_input() {
     let rows = rows(&[2, 2], 0.0, Seed(53));

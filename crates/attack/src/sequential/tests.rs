@@ -263,6 +263,19 @@ fn increments_agree_with_scipy() {
     }
 }
 
+/// By hand: means 1 and 5 and 0 and 2 of pairs, each 1 from its mean. `SSW = 8`, `SSB = 2 (4 + 4 + 1 + 1) = 20`,
+/// `rest = 8 / 4`, `n_0 = (8 - 4) / 2`, `user = (20 / 2 - 2) / 2`.
+#[test]
+fn the_fit_by_hand() {
+    let held_in: [&[f64]; 2] = [&[0.0, 2.0], &[4.0, 6.0]];
+    let held_out: [&[f64]; 2] = [&[-1.0, 1.0], &[1.0, 3.0]];
+    let found = Density::with_user_effect(&held_in, &held_out).unwrap();
+    let expected = Density { mean_held_in: 3.0, mean_held_out: 1.0, user_variance: 4.0, rest_variance: 2.0 };
+    assert_eq!(found, expected);
+    let independent = Density::independent(&held_in, &held_out).unwrap();
+    assert_eq!((independent.user_variance, independent.rest_variance), (0.0, 28.0 / 6.0));
+}
+
 /// The variances of a large world come out, also where users have different numbers of examples.
 ///
 /// 2000 users a side: the standard errors are near .006 (rest) and .015 (effect), the tolerances five of them.

@@ -163,6 +163,16 @@ fn what_no_mixture_allows_is_counted() {
     assert!((found.kl - LEAST_RATIO.ln() / 4.0).abs() < 1e-12);
 }
 
+/// A ratio of densities of .0005 is raised to .001, and one of .002 is kept.
+#[test]
+fn the_floor_is_where_it_is_said_to_be() {
+    let of_density = |density: f64| divergence_from_scores(&[(0.5 * density + 0.5).ln()], 0.5).unwrap();
+    assert!((of_density(0.002).kl - 0.002_f64.ln()).abs() < 1e-9);
+    assert_eq!(of_density(0.002).source, DivergenceSource::Scores { clamped_share: 0.0 });
+    assert_eq!(of_density(0.0005).kl, LEAST_RATIO.ln());
+    assert_eq!(of_density(0.0005).source, DivergenceSource::Scores { clamped_share: 1.0 });
+}
+
 /// A document of thousands of tokens: the ratio exceeds any double, its logarithm does not.
 #[test]
 fn long_documents_do_not_overflow() {
