@@ -231,6 +231,46 @@ mod tests {
         AssociationRow { users: 0, estimate: None, interval: None, adjusted_p_value: None, undefined }
     }
 
+    fn exposure() -> Vec<FactorRow> {
+        let found = AssociationRow {
+            users: 23,
+            estimate: Some(0.4),
+            interval: Some([0.1, 0.7]),
+            adjusted_p_value: Some(0.03),
+            undefined: None,
+        };
+        let factor = "share".to_string();
+        vec![FactorRow {
+            factor,
+            held_in: found,
+            held_out: undefined(),
+            all: undefined(),
+            detected: undefined(),
+        }]
+    }
+
+    fn bounds() -> Vec<BoundRow> {
+        let row = |measured| BoundRow { share: 0.1, lower: -2.0, measured, upper: 9.0, is_inside: true };
+        [-1.0, 2.0].map(row).to_vec()
+    }
+
+    fn knowledge() -> Vec<KnowledgePoint> {
+        let point =
+            |n_examples| KnowledgePoint { n_examples, users_with_fewer: 0, auroc: 0.7, auroc_std_dev: 0.02 };
+        [1, 5].map(point).to_vec()
+    }
+
+    fn check() -> CheckRow {
+        CheckRow {
+            check: "null".to_string(),
+            outcome: "passed".to_string(),
+            found: "AUROC .52".to_string(),
+            p_value: Some(0.6),
+            adjusted_p_value: Some(1.0),
+            reason: None,
+        }
+    }
+
     fn results() -> Results {
         let rates = || [("0.01".to_string(), None), ("0.1".to_string(), Some(0.25))].into();
         Results {
@@ -238,14 +278,7 @@ mod tests {
             name: "desk".to_string(),
             seed: 7,
             void: Vec::new(),
-            checks: vec![CheckRow {
-                check: "null".to_string(),
-                outcome: "passed".to_string(),
-                found: "AUROC .52".to_string(),
-                p_value: Some(0.6),
-                adjusted_p_value: Some(1.0),
-                reason: None,
-            }],
+            checks: vec![check()],
             detection: Detection {
                 false_discovery_rate: 0.05,
                 held_in: 3,
@@ -287,30 +320,9 @@ mod tests {
                 auroc_interval: [0.64, 0.78],
                 tpr_at_fpr: rates(),
             }],
-            exposure: vec![FactorRow {
-                factor: "share".to_string(),
-                held_in: AssociationRow {
-                    users: 23,
-                    estimate: Some(0.4),
-                    interval: Some([0.1, 0.7]),
-                    adjusted_p_value: Some(0.03),
-                    undefined: None,
-                },
-                held_out: undefined(),
-                all: undefined(),
-                detected: undefined(),
-            }],
-            bounds: [-1.0, 2.0]
-                .map(|measured| BoundRow { share: 0.1, lower: -2.0, measured, upper: 9.0, is_inside: true })
-                .to_vec(),
-            knowledge: [1, 5]
-                .map(|n_examples| KnowledgePoint {
-                    n_examples,
-                    users_with_fewer: 0,
-                    auroc: 0.7,
-                    auroc_std_dev: 0.02,
-                })
-                .to_vec(),
+            exposure: exposure(),
+            bounds: bounds(),
+            knowledge: knowledge(),
             sequential: SequentialSummary::default(),
             training: vec![CurvePoint {
                 step: 0,
