@@ -7,6 +7,7 @@ mod plot;
 mod program;
 mod record;
 mod score;
+mod stats;
 mod table;
 
 use std::path::PathBuf;
@@ -16,14 +17,15 @@ use xshell::Shell;
 
 use crate::backend::Backend;
 
-/// Run the benches, or measure scoring; with --record, keep the results.
+/// Run the benches, or measure scoring or statistics; with --record, keep the
+/// results.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     measured: Option<Measured>,
     /// Append the results to benches/record/<machine>/<date>.csv, those of
-    /// scoring to <date>-score.csv.
+    /// scoring to <date>-score.csv, of statistics to <date>-stats.csv.
     #[arg(long, global = true)]
     record: bool,
 }
@@ -32,7 +34,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench
   cargo xtask bench score --checkpoint gpt-neo-125m --corpus texts.parquet
-  cargo xtask bench lengths --checkpoint gpt-neo-125m --plot lengths.svg";
+  cargo xtask bench lengths --checkpoint gpt-neo-125m --plot lengths.svg
+  cargo xtask bench stats --peer venv/bin/python";
 
 #[derive(clap::Subcommand)]
 enum Measured {
@@ -40,6 +43,8 @@ enum Measured {
     Score(score::Score),
     /// Tokens per second and FLOP rate by the length of texts.
     Lengths(lengths::Lengths),
+    /// Seconds of an AUROC with its bootstrap, beside a peer, once both agree.
+    Stats(stats::Stats),
 }
 
 impl Bench {
@@ -48,6 +53,7 @@ impl Bench {
             None => benches::run(sh, self.record),
             Some(Measured::Score(task)) => task.run(sh, self.record),
             Some(Measured::Lengths(task)) => task.run(sh, self.record),
+            Some(Measured::Stats(task)) => task.run(sh, self.record),
         }
     }
 }

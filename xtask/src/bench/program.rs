@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use xshell::{Shell, TempDir, cmd};
 
 use super::record::target_directory;
 use super::{Setting, Setup};
 use crate::backend::Backend;
+use crate::project_root;
 
 /// Time between two looks at a program's memory.
 const LOOK: Duration = Duration::from_millis(20);
@@ -81,6 +83,53 @@ pub(super) struct Peer {
     pub(super) script: PathBuf,
 }
 
+impl Peer {
+    /// The peer that was asked for, if any: `usual` of the peers beside the workspace, or another script.
+    pub(super) fn find(
+        python: Option<&Path>,
+        script: Option<&Path>,
+        usual: &str,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(python) = python else { return Ok(None) };
+        let script = match script {
+            Some(script) => script.to_owned(),
+            None => project_root().join("../shared/peers").join(usual),
+        };
+        if !script.is_file() {
+            bail!("there is no peer at {}, say where by --peer-script PATH", script.display());
+        }
+        Ok(Some(Self { python: python.to_owned(), script }))
+    }
+}
+
+/// What a program printed, and the most memory that it had.
+pub(super) struct Ran {
+    pub(super) stdout: String,
+    pub(super) peak_bytes: Option<u64>,
+}
+
+/// Runs a program to its end; what it prints passes through files in `folder`.
+pub(super) fn run_once(mut command: Command, folder: &Path) -> anyhow::Result<Ran> {
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| folder.join(name));
+    command.stdin(Stdio::null()).stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+    let shown = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| format!("{shown} cannot be run"))?;
+    let (status, peak_bytes) = watch(&mut child)?;
+    if !status.success() {
+        let said = fs::read(&stderr)?;
+        bail!("{}", last_words(&String::from_utf8_lossy(&said)));
+    }
+    Ok(Ran { stdout: fs::read_to_string(&stdout)?, peak_bytes })
+}
+
+/// The development build of our binaries, with the features that the backends need.
+pub(super) fn build(sh: &Shell, backends: &[Backend]) -> anyhow::Result<PathBuf> {
+    let features = features(backends);
+    // The whole workspace, as it is built anyway: another selection would build Burn again.
+    cmd!(sh, "cargo build --quiet --workspace {features...}").run()?;
+    Ok(target_directory(sh)?.join("debug"))
+}
+
 /// Both programs, and a folder for what they leave.
 pub(super) struct Programs<'a> {
     setup: &'a Setup,
@@ -94,12 +143,7 @@ impl<'a> Programs<'a> {
     pub(super) fn new(sh: &Shell, setup: &'a Setup, peer: Option<Peer>) -> anyhow::Result<Self> {
         let binary = match &setup.binary {
             Some(binary) => binary.clone(),
-            None => {
-                let features = features(&setup.backend);
-                // The whole workspace, as it is built anyway: another selection would build Burn again.
-                cmd!(sh, "cargo build --quiet --workspace {features...}").run()?;
-                target_directory(sh)?.join("debug/userprint")
-            }
+            None => build(sh, &setup.backend)?.join("userprint"),
         };
         Ok(Self { setup, binary, peer, folder: sh.create_temp_dir()? })
     }
@@ -116,23 +160,13 @@ impl<'a> Programs<'a> {
         setting: Setting,
         texts: Texts<'_>,
     ) -> anyhow::Result<Outcome> {
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder().join(name));
-        let mut command = match (&self.peer, program.is_ours()) {
+        let command = match (&self.peer, program.is_ours()) {
             (_, true) => self.ours(program, setting, texts),
             (Some(peer), false) => self.peer(peer, program, setting, texts),
             (None, false) => bail!("there is no peer to run"),
         };
-        command.stdin(Stdio::null()).stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
-        let shown = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().with_context(|| format!("{shown} cannot be run"))?;
-        let (status, peak_bytes) = watch(&mut child)?;
-        if !status.success() {
-            let said = fs::read(&stderr)?;
-            bail!("{}", last_words(&String::from_utf8_lossy(&said)));
-        }
-        let said = fs::read_to_string(&stdout)?;
-        let scored = parse(&said).with_context(|| format!("what {shown} printed"))?;
-        Ok(Outcome { scored, peak_bytes })
+        let Ran { stdout, peak_bytes } = run_once(command, self.folder())?;
+        Ok(Outcome { scored: parse(&stdout)?, peak_bytes })
     }
 
     fn ours(&self, program: Program, setting: Setting, texts: Texts<'_>) -> Command {
@@ -196,10 +230,10 @@ fn parse_peak(status: &str) -> Option<u64> {
     value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The last line that a program printed.
-fn parse(stdout: &str) -> anyhow::Result<Scored> {
-    let line = stdout.lines().last().context("nothing, a line of JSON was expected")?;
-    Ok(serde_json::from_str(line)?)
+/// The last line that a program printed, as JSON.
+pub(super) fn parse<T: DeserializeOwned>(stdout: &str) -> anyhow::Result<T> {
+    let line = stdout.lines().last().context("a program printed nothing, a line of JSON was expected")?;
+    serde_json::from_str(line).context("what a program printed")
 }
 
 fn last_words(stderr: &str) -> String {
@@ -217,10 +251,10 @@ mod tests {
         let line = r#"{"peer":"x","mode":"sorted","docs":3,"tokens":40,"seconds":2.0,"tokens_per_s":20.0,
             "sum_log_likelihood":-120.5,"device":"cpu","dtype":"float32"}"#
             .replace('\n', "");
-        let scored = parse(&format!("loading\n{line}\n")).unwrap();
+        let scored: Scored = parse(&format!("loading\n{line}\n")).unwrap();
         assert_eq!((scored.docs, scored.tokens, scored.sum_log_likelihood), (3, 40, -120.5));
-        assert!(parse("").is_err());
-        assert!(parse("{\"docs\": 1}").is_err());
+        assert!(parse::<Scored>("").is_err());
+        assert!(parse::<Scored>("{\"docs\": 1}").is_err());
     }
 
     #[test]

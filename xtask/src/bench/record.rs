@@ -50,6 +50,10 @@ impl Record {
 pub(super) const HEADER_OF_SCORING: &str = "date,commit,what,backend,dtype,threads,max_tokens,docs,tokens,\
     tokens_per_s,peer,peer_tokens_per_s,ratio,peak_bytes";
 
+/// Columns of the record of statistics.
+pub(super) const HEADER_OF_STATISTICS: &str =
+    "date,commit,users,resamples,seconds,peer_seconds,ratio,peak_bytes,peer_peak_bytes";
+
 /// One row of the record of scoring: medians of ours, beside those of a peer.
 #[derive(Clone, Debug)]
 pub(super) struct ScoringRow {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use xshell::Shell;
 
 use super::checkpoint::Checkpoint;
@@ -10,7 +10,6 @@ use super::program::{Outcome, Peer, Program, Programs, Scored, Texts};
 use super::record::{HEADER_OF_SCORING, Record, ScoringRow};
 use super::table::{Spread, grouped, megabytes, relative_difference};
 use super::{Dtype, Setting, Setup};
-use crate::project_root;
 
 /// How far sums of log-likelihoods in f32 may be apart, relative.
 const SUMS_APART: f64 = 1e-5;
@@ -80,7 +79,8 @@ impl Score {
     pub(super) fn run(self, sh: &Shell, record: bool) -> anyhow::Result<()> {
         self.setup.check()?;
         ensure!(self.corpus.is_file(), "--corpus: there is no {}", self.corpus.display());
-        let programs = Programs::new(sh, &self.setup, self.peer()?)?;
+        let peer = Peer::find(self.peer.as_deref(), self.peer_script.as_deref(), "score_hf.py")?;
+        let programs = Programs::new(sh, &self.setup, peer)?;
         let mut rows = Vec::new();
         for setting in self.setup.settings() {
             match self.measure(&programs, setting)? {
@@ -97,16 +97,6 @@ impl Score {
             record.append(rows.iter().map(ScoringRow::to_csv))?;
         }
         Ok(())
-    }
-
-    fn peer(&self) -> anyhow::Result<Option<Peer>> {
-        let Some(python) = self.peer.clone() else { return Ok(None) };
-        let usual = || project_root().join("../shared/peers/score_hf.py");
-        let script = self.peer_script.clone().unwrap_or_else(usual);
-        if !script.is_file() {
-            bail!("there is no peer at {}, say where by --peer-script PATH", script.display());
-        }
-        Ok(Some(Peer { python, script }))
     }
 
     /// What runs in a round: ours before each program that it is held against.
