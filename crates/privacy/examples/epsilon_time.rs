@@ -1,7 +1,7 @@
 //! How long one epsilon takes, for settings that arrive on standard input.
 //!
 //! Each line is `noise_multiplier sampling_probability steps delta`; the answer is `epsilon seconds`.
-//! `epsilon_time.py` beside the fixtures' generators asks this program and dp-accounting in turns.
+//! `epsilon_time.py` beside it asks this program and dp-accounting in turns.
 #![expect(clippy::print_stdout, reason = "a program that prints is its purpose")]
 
 use std::io::BufRead;

@@ -10,7 +10,7 @@ struct Golden<T> {
     cases: Vec<T>,
 }
 
-/// The cases of a file that `fixtures/generate/statistics.py` wrote.
+/// The cases of a file that `fixtures/generate/stats.py` wrote.
 pub(crate) fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
     let path = format!("{}/../../fixtures/statistics/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap();
