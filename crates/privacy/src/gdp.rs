@@ -44,8 +44,8 @@ impl MuGdp {
         let Steps::Private(steps) = Steps::of(event)? else {
             return Err(unsupported("an exact mu of what is not private"));
         };
-        let squared = steps.iter().map(|step| step.mixture.mu().map(|mu| step.count * mu * mu));
-        let sum: Option<f64> = squared.sum();
+        let mut squared = steps.iter().map(|step| step.mixture.mu().map(|mu| step.count * mu * mu));
+        let sum = squared.try_fold(0.0, |sum, squared| Some(sum + squared?));
         let sum = sum.ok_or(unsupported("an exact mu of what is no composition of Gaussian mechanisms"))?;
         Ok(Self { mu: sum.sqrt(), kind: MuKind::Exact })
     }
@@ -131,13 +131,13 @@ pub fn central_limit_mu(event: &DpEvent) -> Result<CentralLimitMu, AccountingErr
     let Steps::Private(steps) = Steps::of(event)? else {
         return Err(unsupported("a central limit of what is not private"));
     };
-    let squared = steps.iter().map(|step| {
+    let mut squared = steps.iter().map(|step| {
         let mixture = &step.mixture;
         let of_sampled = |q: f64| q * q * (1.0 / (mixture.noise * mixture.noise)).exp_m1();
         let once = mixture.mu().map(|mu| mu * mu).or(mixture.sampling_probability().map(of_sampled));
         once.map(|squared| step.count * squared)
     });
-    let sum: Option<f64> = squared.sum();
+    let sum = squared.try_fold(0.0, |sum, squared| Some(sum + squared?));
     let sum = sum.ok_or(unsupported("a central limit of a mixture of Gaussians"))?;
     Ok(CentralLimitMu { approximate: sum.sqrt() })
 }

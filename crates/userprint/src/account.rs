@@ -17,6 +17,13 @@ use userprint_privacy::{
 
 use crate::run_folder::write_file;
 
+// The usages are given because those that are made fit no terminal of 80 columns.
+const EPSILON_USAGE: &str = "userprint account epsilon [OPTIONS] --noise-multiplier <SIGMA> \\
+           --sampling-probability <Q> --steps <N> --delta <DELTA>";
+
+const NOISE_USAGE: &str = "userprint account noise [OPTIONS] --epsilon <EPSILON> \\
+           --sampling-probability <Q> --steps <N> --delta <DELTA>";
+
 const EPSILON_EXAMPLES: &str = "\
 Examples:
   userprint account epsilon --noise-multiplier 1 --sampling-probability 0.025 \\
@@ -35,24 +42,32 @@ Example:
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Epsilon of a training with noise, and what it caps.
-    #[command(after_help = EPSILON_EXAMPLES)]
+    #[command(override_usage = EPSILON_USAGE, after_help = EPSILON_EXAMPLES)]
     Epsilon(EpsilonArgs),
     /// The least noise for a target epsilon.
-    #[command(after_help = NOISE_EXAMPLES)]
+    #[command(override_usage = NOISE_USAGE, after_help = NOISE_EXAMPLES)]
     Noise(NoiseArgs),
     /// A lower bound on epsilon from guesses about canary users of one training.
-    #[command(after_help = audit::ONE_RUN_EXAMPLES)]
+    #[command(override_usage = audit::ONE_RUN_USAGE, after_help = audit::ONE_RUN_EXAMPLES)]
     OneRun(audit::OneRunArgs),
     /// A lower bound on epsilon from independent trainings, one trial each.
-    #[command(after_help = audit::TRAININGS_EXAMPLES)]
+    #[command(override_usage = audit::TRAININGS_USAGE, after_help = audit::TRAININGS_EXAMPLES)]
     Trainings(audit::TrainingsArgs),
 }
 
+/// What is printed, and whether it refutes the claim that it was to be set beside.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) is_refuted: bool,
+}
+
 impl AccountCommand {
-    pub(crate) fn run(&self) -> anyhow::Result<String> {
+    pub(crate) fn run(&self) -> anyhow::Result<Answer> {
+        let plain = |text| Answer { text, is_refuted: false };
         match self {
-            Self::Epsilon(args) => args.run(),
-            Self::Noise(args) => args.run(),
+            Self::Epsilon(args) => args.run().map(plain),
+            Self::Noise(args) => args.run().map(plain),
             Self::OneRun(args) => args.run(),
             Self::Trainings(args) => args.run(),
         }
@@ -88,13 +103,13 @@ impl AccountantName {
 #[derive(Clone, Debug, Args)]
 struct Training {
     /// Chance that an example, or with --users a user, is in a batch.
-    #[arg(long, value_name = "Q")]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     sampling_probability: f64,
     /// Number of steps.
     #[arg(long, value_name = "N")]
     steps: u64,
     /// The delta of the guarantee.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     delta: f64,
     /// How epsilon is computed.
     #[arg(long, value_enum, default_value = "pld")]
@@ -126,7 +141,7 @@ impl Training {
         let users = self.users.filter(|&users| self.delta * users as f64 >= 1.0)?;
         Some(format!(
             "delta {} is at least 1/{users}: it would allow for revealing one of these users outright; take less",
-            self.delta
+            scientific(self.delta)
         ))
     }
 
@@ -154,7 +169,7 @@ impl Training {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EpsilonArgs {
     /// Standard deviation of the noise over the clip norm.
-    #[arg(long, value_name = "SIGMA")]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     noise_multiplier: f64,
     #[command(flatten)]
     training: Training,
@@ -175,6 +190,11 @@ struct Guarantee {
     curve: TradeOff,
     mu: Option<MuGdp>,
     central_limit: Option<CentralLimitMu>,
+}
+
+/// A delta as people write it: `0.01`, but `1e-6`.
+fn scientific(delta: f64) -> String {
+    if delta < 1e-3 { format!("{delta:e}") } else { delta.to_string() }
 }
 
 /// The false positive rate of the printed cap.
@@ -263,7 +283,8 @@ impl Guarantee {
         let unit = training.unit();
         let mut lines = vec![format!(
             "epsilon {:.4} at delta {}, for adding or removing one {unit}",
-            self.epsilon, training.delta
+            self.epsilon,
+            scientific(training.delta)
         )];
         if let Some(bracket) = &self.bracket {
             lines.push(format!("  the true value is at least {:.4}", bracket.optimistic));
@@ -272,6 +293,7 @@ impl Guarantee {
             lines.push(match mu.kind() {
                 MuKind::Exact => format!("mu {:.4} of Gaussian privacy, exactly", mu.mu()),
                 MuKind::FromPld { least_delta } => {
+                    let least_delta = scientific(least_delta);
                     format!("mu {:.4} of Gaussian privacy, down to delta {least_delta}", mu.mu())
                 }
             });
@@ -295,7 +317,7 @@ impl Guarantee {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NoiseArgs {
     /// The epsilon to keep to.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epsilon: f64,
     #[command(flatten)]
     training: Training,
@@ -321,7 +343,7 @@ impl NoiseArgs {
         let unit = training.unit();
         let mut lines = vec![format!(
             "noise multiplier {noise:.6}: epsilon {reached:.6} at delta {} for one {unit}",
-            training.delta
+            scientific(training.delta)
         )];
         lines.extend(training.warning().map(|warning| format!("warning: {warning}")));
         Ok(lines.join("\n"))

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::account::AccountCommand;
@@ -129,7 +129,12 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Score(args) => say(&args.run()?),
             Command::Stats(args) => say(&args.run()?),
-            Command::Account(command) => say(&command.run()?),
+            Command::Account(command) => {
+                let answer = command.run()?;
+                say(&answer.text)?;
+                ensure!(!answer.is_refuted, "the audit refutes the claim");
+                Ok(())
+            }
             Command::Pool(args) => say(&pool::pool(&args)?),
             Command::Model(command) => say(&command.run()?),
             Command::Example => say(include_str!("../example.toml").trim_end()),

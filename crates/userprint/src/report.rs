@@ -11,6 +11,7 @@ mod number;
 pub(crate) use number::grouped;
 mod roc;
 mod table;
+pub(crate) use table::needed_held_out;
 mod verdict;
 
 use askama::Template;

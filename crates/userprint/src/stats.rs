@@ -11,7 +11,7 @@ use userprint_attack::FPRS;
 use userprint_score::store::{self, LabelledStatistic};
 use userprint_stats::{Resamples, Roc, StatsError};
 
-use crate::report::grouped;
+use crate::report::{grouped, needed_held_out};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +49,8 @@ struct Found {
     auroc_interval: [f64; 2],
     /// Fewer than 20 users a side, or an AUROC far from one half.
     is_interval_approximate: bool,
-    delong_variance: f64,
+    /// Null with one user on a side.
+    delong_variance: Option<f64>,
     hull_auroc: f64,
     /// Null where there are too few held-out users to say.
     tpr_at_fpr: BTreeMap<String, Option<f64>>,
@@ -85,7 +86,10 @@ impl StatsArgs {
             auroc: roc.auroc(),
             auroc_interval: [interval.lower, interval.upper],
             is_interval_approximate: roc.is_interval_approximate(),
-            delong_variance: roc.delong_variance()?,
+            delong_variance: match roc.delong_variance() {
+                Err(StatsError::TooFewValues { .. }) => None,
+                variance => Some(variance?),
+            },
             hull_auroc: roc.hull_auroc(),
             tpr_at_fpr: tpr_at_fpr.collect::<Result<_, _>>()?,
             bootstrap_std: Resamples::of_auroc(&roc, self.bootstrap, self.seed)?.summary().std_dev,
@@ -113,8 +117,9 @@ impl Found {
             ),
             format!("hull        {:.4}   not to be compared with a plain AUROC", self.hull_auroc),
         ];
-        for (fpr, tpr) in &self.tpr_at_fpr {
-            let tpr = tpr.map_or_else(|| format!("needs 1/{fpr} held-out users"), |tpr| format!("{tpr:.4}"));
+        for fpr in FPRS {
+            let tpr = self.tpr_at_fpr.get(&fpr.to_string()).copied().flatten();
+            let tpr = tpr.map_or_else(|| needed_held_out(fpr), |tpr| format!("{tpr:.4}"));
             lines.push(format!("TPR at FPR {fpr:<6} {tpr}"));
         }
         lines.join("\n")

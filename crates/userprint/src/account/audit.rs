@@ -7,6 +7,14 @@ use userprint_stats::audit::{
     AuditBounds, EpsilonLowerBound, OneRunAudit, PrivacyClaim, TrialCounts, Verdict,
 };
 
+use super::Answer;
+
+pub(super) const ONE_RUN_USAGE: &str = "userprint account one-run [OPTIONS] --canaries <M> \\
+           --guesses <R> --correct <V> --delta <DELTA>";
+
+pub(super) const TRAININGS_USAGE: &str = "userprint account trainings [OPTIONS] --with <N> \\
+           --found <N> --without <N> --accused <N> --delta <DELTA>";
+
 pub(super) const ONE_RUN_EXAMPLES: &str = "\
 Example: 1,000 canary users, each trained on by the toss of its own fair coin;
 the 600 clearest are guessed, 560 rightly.
@@ -14,7 +22,8 @@ the 600 clearest are guessed, 560 rightly.
       --delta 1e-5 --claim 2
 
 How many are guessed must be fixed before the attack is looked at. A split in
-two fixed halves is no toss of coins and shows nothing.";
+two fixed halves is no toss of coins and shows nothing. A claim that is refuted
+at significance .001 ends with exit code 1.";
 
 pub(super) const TRAININGS_EXAMPLES: &str = "\
 Example: 100 trainings with the target user and 100 without, all else alike;
@@ -28,10 +37,10 @@ One trial is a whole training: the users of one training are not trials.";
 #[derive(Clone, Debug, Args)]
 struct Claim {
     /// The delta of the bound, and of the claim.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     delta: f64,
     /// The epsilon that is claimed.
-    #[arg(long, value_name = "EPSILON")]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
     claim: Option<f64>,
     /// Print one line of JSON.
     #[arg(long)]
@@ -72,7 +81,7 @@ pub(crate) struct TrainingsArgs {
 }
 
 impl OneRunArgs {
-    pub(super) fn run(&self) -> anyhow::Result<String> {
+    pub(super) fn run(&self) -> anyhow::Result<Answer> {
         let audit = OneRunAudit::new(self.canaries, self.guesses, self.correct)?;
         let delta = self.claim.delta;
         self.claim.answer(|significance| audit.epsilon_lower_bound(delta, significance))
@@ -80,7 +89,7 @@ impl OneRunArgs {
 }
 
 impl TrainingsArgs {
-    pub(super) fn run(&self) -> anyhow::Result<String> {
+    pub(super) fn run(&self) -> anyhow::Result<Answer> {
         let counts = TrialCounts::one_per_training([self.found, self.with], [self.accused, self.without])?;
         let delta = self.claim.delta;
         self.claim.answer(|significance| counts.epsilon_lower_bound(delta, significance))
@@ -88,29 +97,36 @@ impl TrainingsArgs {
 }
 
 impl Claim {
-    fn answer(&self, bound: impl Fn(f64) -> Result<EpsilonLowerBound, StatsError>) -> anyhow::Result<String> {
+    fn answer(&self, bound: impl Fn(f64) -> Result<EpsilonLowerBound, StatsError>) -> anyhow::Result<Answer> {
         let bounds = AuditBounds::at_both(bound)?;
         let verdict = match self.claim {
             Some(epsilon) => Some(bounds.verdict(PrivacyClaim::new(epsilon, self.delta)?)?),
             None => None,
         };
+        let text = if self.json { self.in_json(&bounds, verdict)? } else { self.in_words(&bounds, verdict) };
+        Ok(Answer { text, is_refuted: verdict == Some(Verdict::Fail) })
+    }
+
+    fn in_json(&self, bounds: &AuditBounds, verdict: Option<Verdict>) -> anyhow::Result<String> {
         let (warn, fail) = (bounds.warn(), bounds.fail());
-        if self.json {
-            let verdict = verdict.map(|verdict| match verdict {
-                Verdict::Consistent => "consistent",
-                Verdict::Warn => "warn",
-                Verdict::Fail => "fail",
-            });
-            return Ok(serde_json::to_string(&json!({
-                "epsilon_lower_bound": warn.epsilon,
-                "significance": warn.significance,
-                "epsilon_lower_bound_strict": fail.epsilon,
-                "significance_strict": fail.significance,
-                "delta": self.delta,
-                "claim": self.claim,
-                "verdict": verdict,
-            }))?);
-        }
+        let verdict = verdict.map(|verdict| match verdict {
+            Verdict::Consistent => "consistent",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        });
+        Ok(serde_json::to_string(&json!({
+            "epsilon_lower_bound": warn.epsilon,
+            "significance": warn.significance,
+            "epsilon_lower_bound_strict": fail.epsilon,
+            "significance_strict": fail.significance,
+            "delta": self.delta,
+            "claim": self.claim,
+            "verdict": verdict,
+        }))?)
+    }
+
+    fn in_words(&self, bounds: &AuditBounds, verdict: Option<Verdict>) -> String {
+        let (warn, fail) = (bounds.warn(), bounds.fail());
         let line = |bound: &EpsilonLowerBound| {
             format!("epsilon is at least {:.4} at significance {}", bound.epsilon, bound.significance)
         };
@@ -128,6 +144,6 @@ impl Claim {
                 ),
             });
         }
-        Ok(lines.join("\n"))
+        lines.join("\n")
     }
 }

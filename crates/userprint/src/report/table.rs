@@ -266,7 +266,7 @@ pub(super) fn rates(results: &Results, n_held_out: usize) -> Table {
     let line = |(name, rate): &(String, f64)| {
         let found = match results.tpr_at_fpr.get(name).copied().flatten() {
             Some(tpr) => probability(tpr, 3),
-            None => format!("needs {} held-out users", grouped((1.0 / rate - 1e-9).ceil() as u64)),
+            None => needed_held_out(*rate),
         };
         let wrong = match (rate * n_held_out as f64 + 1e-9).floor() as u64 {
             0 => "–".to_string(),
@@ -390,4 +390,8 @@ pub(super) fn environment(input: &ReportInput<'_>) -> Table {
         .iter()
         .map(|(name, value)| (name.as_str(), Cell { text: value.clone(), class: "code" }));
     facts("Environment", "What it takes to run this again.", pairs.collect())
+}
+/// Why a rate is not printed: how many held-out users could show it.
+pub(crate) fn needed_held_out(fpr: f64) -> String {
+    format!("needs {} held-out users", grouped((1.0 / fpr - 1e-9).ceil() as u64))
 }

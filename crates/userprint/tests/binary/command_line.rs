@@ -2,7 +2,8 @@
 
 use crate::experiment_folder::{ExperimentFolder, RUN, TINY};
 
-const COMMANDS: [&str; 4] = ["run", "score", "pool", "example"];
+const COMMANDS: [&str; 5] = ["run", "score", "pool", "stats", "example"];
+const ACCOUNTS: [&str; 4] = ["epsilon", "noise", "one-run", "trainings"];
 
 #[track_caller]
 fn check_help(args: &[&str], has_example: bool) {
@@ -19,6 +20,9 @@ fn help_fits_a_terminal() {
     check_help(&["--help"], true);
     for command in COMMANDS {
         check_help(&[command, "--help"], true);
+    }
+    for command in ACCOUNTS {
+        check_help(&["account", command, "--help"], true);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The binary from the outside: what it leaves on the disk, what it says, and what it survives.
 
+mod account;
 mod bad_input;
 mod command_line;
 mod experiment_folder;
@@ -12,4 +13,5 @@ mod pool;
 mod reruns;
 mod same_seed;
 mod score;
+mod stats;
 mod untrained;
