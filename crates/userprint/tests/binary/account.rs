@@ -13,7 +13,7 @@ fn account(args: &[&str]) -> Said {
 #[track_caller]
 fn json(args: &[&str]) -> Value {
     let said = account(&[args, &["--json"]].concat()).assert_success();
-    serde_json::from_str(&said.stdout).unwrap()
+    serde_json::from_str(&said.stdout).expect("--json prints JSON")
 }
 
 #[track_caller]

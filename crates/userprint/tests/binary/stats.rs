@@ -17,7 +17,7 @@ fn table(held_in: &[f64], held_out: &[f64]) -> ExperimentFolder {
         n_examples: vec![1; n],
         others: vec![("turned".to_owned(), [held_in, held_out].concat().iter().map(|x| -x).collect())],
     };
-    write_statistics(&folder.path("statistics.parquet"), &table).unwrap();
+    write_statistics(&folder.path("statistics.parquet"), &table).expect("the folder is ours");
     folder
 }
 
@@ -25,7 +25,7 @@ const JSON: [&str; 5] = ["stats", "statistics.parquet", "--bootstrap", "100", "-
 
 #[track_caller]
 fn json(folder: &ExperimentFolder, args: &[&str]) -> Value {
-    serde_json::from_str(&folder.userprint(args).assert_success().stdout).unwrap()
+    serde_json::from_str(&folder.userprint(args).assert_success().stdout).expect("--json prints JSON")
 }
 
 /// methods.md 3: Mann-Whitney, hull and DeLong's variance are three numbers.
