@@ -7,7 +7,6 @@ mod times;
 use crate::delong::check_paired;
 use crate::interval::{check_significance, quantile};
 use crate::normal;
-use crate::roc::check_sizes;
 use crate::{Interval, Roc, StatsError};
 
 use detected::Detected;
@@ -56,8 +55,8 @@ pub struct Resamples {
     estimate: f64,
     /// Ascending.
     sorted: Vec<f64>,
-    /// A sixth of the skewness of what users contribute; `None` where nothing varies.
-    acceleration: Option<f64>,
+    /// A sixth of the skewness of what users contribute, or why there is none.
+    acceleration: Result<f64, StatsError>,
 }
 
 impl Resamples {
@@ -83,8 +82,7 @@ impl Resamples {
         let ranks = Ranks::of_sorted(held_in, held_out);
         let sizes = [held_in.len(), held_out.len()];
         let values = over_resamples(sizes, resamples, seed, |times| ranks.auroc(times))?;
-        let acceleration =
-            roc.influences().ok().and_then(|users| acceleration([&users.held_in, &users.held_out]));
+        let acceleration = roc.influences().and_then(|users| acceleration([&users.held_in, &users.held_out]));
         Ok(Self::new(roc.auroc(), values, acceleration))
     }
 
@@ -136,16 +134,15 @@ impl Resamples {
     ) -> Result<Self, StatsError> {
         let sides = check_paired(first, second, held_in)?;
         let sizes = [sides.held_in[0].len(), sides.held_out[0].len()];
-        check_sizes(sizes[0], sizes[1])?;
         let ranks = [0, 1].map(|which| Ranks::new(&sides.held_in[which], &sides.held_out[which]));
         let difference = |times: &mut Times| ranks[0].auroc(times) - ranks[1].auroc(times);
         let values = over_resamples(sizes, resamples, seed, difference)?;
-        let users = sides.influences().ok().map(|[first, second]| first.minus(&second));
+        let users = sides.influences().map(|[first, second]| first.minus(&second));
         let acceleration = users.and_then(|users| acceleration([&users.held_in, &users.held_out]));
         Ok(Self::new(difference(&mut Times::once(sizes)), values, acceleration))
     }
 
-    fn new(estimate: f64, mut values: Vec<f64>, acceleration: Option<f64>) -> Self {
+    fn new(estimate: f64, mut values: Vec<f64>, acceleration: Result<f64, StatsError>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         Self { estimate, sorted: values, acceleration }
     }
@@ -207,8 +204,8 @@ impl Resamples {
     ///
     /// # Errors
     /// Those of [`Resamples::percentile_interval`]; [`StatsError::NoVariance`] also where no user's leaving changes
-    /// anything; [`StatsError::OneSidedResamples`] where all resamples
-    /// lie on one side of the estimate.
+    /// anything; [`StatsError::TooFewValues`] with one user on a side; [`StatsError::OneSidedResamples`] where all
+    /// resamples lie on one side of the estimate.
     ///
     /// # Reference
     /// Efron, Journal of the American Statistical Association 82(397), 1987; Efron & Tibshirani, 1993, equations 14.10,
@@ -221,9 +218,13 @@ impl Resamples {
     /// ```
     pub fn bca_interval(&self, significance: f64) -> Result<Interval, StatsError> {
         self.check(significance)?;
-        let acceleration = self.acceleration.ok_or(StatsError::NoVariance)?;
+        let acceleration = self.acceleration.clone()?;
         let (z0, z) = (self.bias_correction()?, normal::two_sided_quantile(significance)?);
-        let moved = |z: f64| normal::upper_tail(-z0 - (z0 + z) / (1.0 - acceleration * (z0 + z)));
+        let moved = |z: f64| match 1.0 - acceleration * (z0 + z) {
+            slope if slope > 0.0 => normal::upper_tail(-z0 - (z0 + z) / slope),
+            // At very small significances: the end has moved past all resamples.
+            _ => f64::from(u8::from(z0 + z > 0.0)),
+        };
         Ok(self.between(moved(-z), moved(z)))
     }
 

@@ -3,7 +3,8 @@
 use crate::column::{check_column, check_length};
 use crate::normal::{two_sided_quantile, upper_tail};
 use crate::placement::{Placement, place, place_sorted};
-use crate::{Interval, Roc, Side, StatsError};
+use crate::roc::{check_sizes, check_two_a_side};
+use crate::{Interval, Roc, StatsError};
 
 /// Two AUROCs of the same users, compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +86,8 @@ impl Roc {
 ///
 /// # Errors
 /// [`StatsError::EmptyColumn`], [`StatsError::NotFiniteInColumn`], [`StatsError::ColumnLength`] where `second` or `held_in`
-/// has not the length of `first`, [`StatsError::TooFewValues`] below 2 a side, [`StatsError::NoVariance`] where all
+/// has not the length of `first`, [`StatsError::EmptySide`], [`StatsError::TooManyValues`], [`StatsError::TooFewValues`] with
+/// one user on a side, [`StatsError::NoVariance`] where all
 /// differences of placements are alike, as for two statistics of one order, [`StatsError::SignificanceOutOfRange`].
 ///
 /// # Reference
@@ -159,15 +161,14 @@ pub(crate) fn check_paired(
         held_in: [side(first, true), side(second, true)],
         held_out: [side(first, false), side(second, false)],
     };
-    for (side, values) in [(Side::HeldIn, &sides.held_in[0]), (Side::HeldOut, &sides.held_out[0])] {
-        if values.is_empty() {
-            return Err(StatsError::EmptySide { side });
-        }
-    }
+    check_sizes(sides.held_in[0].len(), sides.held_out[0].len())?;
     Ok(sides)
 }
 
 /// What each user adds to an AUROC beyond the mean: `n` times what leaving it out would take away.
+///
+/// In units of half a pair, `1 / (2 n m)`: whole numbers, exact up to 10^15 pairs, so that what is alike is 0 when it is
+/// subtracted.
 #[derive(Debug)]
 pub(crate) struct Influences {
     pub(crate) auroc: f64,
@@ -178,17 +179,14 @@ pub(crate) struct Influences {
 impl Influences {
     fn new(of_held_in: &[Placement], of_held_out: &[Placement]) -> Result<Self, StatsError> {
         let (n, m) = (of_held_in.len(), of_held_out.len());
-        for (side, found) in [(Side::HeldIn, n), (Side::HeldOut, m)] {
-            if found < 2 {
-                return Err(StatsError::TooFewValues { side, found, needed: 2 });
-            }
-        }
-        let twice_won: u64 = of_held_in.iter().map(|p| u64::from(p.below) + u64::from(p.up_to)).sum();
-        let auroc = twice_won as f64 / 2.0 / (n as u64 * m as u64) as f64;
+        check_two_a_side(n, m)?;
+        let (n, m) = (n as i128, m as i128);
+        let twice_won: i128 = of_held_in.iter().map(|placement| placement.twice()).sum();
+        let less_mean = |twice: i128, size: i128| (size * twice - twice_won) as f64;
         Ok(Self {
-            auroc,
-            held_in: of_held_in.iter().map(|placement| placement.share(m) - auroc).collect(),
-            held_out: of_held_out.iter().map(|placement| 1.0 - placement.share(n) - auroc).collect(),
+            auroc: twice_won as f64 / 2.0 / (n * m) as f64,
+            held_in: of_held_in.iter().map(|placement| less_mean(placement.twice(), n)).collect(),
+            held_out: of_held_out.iter().map(|placement| less_mean(2 * n - placement.twice(), m)).collect(),
         })
     }
 
@@ -208,7 +206,8 @@ impl Influences {
 
     /// What either side contributes to the variance.
     pub(crate) fn variances(&self) -> [f64; 2] {
-        [variance_of_mean(&self.held_in), variance_of_mean(&self.held_out)]
+        let half_pairs = 2.0 * self.held_in.len() as f64 * self.held_out.len() as f64;
+        [&self.held_in, &self.held_out].map(|side| variance_of_mean(side) / half_pairs / half_pairs)
     }
 }
 

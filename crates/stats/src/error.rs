@@ -164,14 +164,14 @@ pub enum StatsError {
         /// What was found.
         value: f64,
     },
-    /// Two error rates that a coin has.
+    /// Error rates that a toss of a coin keeps to, so that no test is needed for them.
     #[error(
         "a false positive rate of {false_positive_rate} and a false negative rate of {false_negative_rate} do not sum to less than 1"
     )]
     RatesTooHigh {
-        /// The one.
+        /// Chance that a held-out user is called held-in.
         false_positive_rate: f64,
-        /// The other.
+        /// Chance that a held-in user is called held-out.
         false_negative_rate: f64,
     },
     /// A column has no row.
@@ -306,6 +306,18 @@ pub enum StatsError {
         asked: f64,
         /// What was found.
         found: f64,
+    },
+    /// Two trials of one training, which share its randomness.
+    #[error(
+        "trainings {first} and {second} are both run {run}, expected a training of its own for each trial"
+    )]
+    RepeatedTraining {
+        /// What was given for both.
+        run: u64,
+        /// Position of the one.
+        first: usize,
+        /// Position of the other.
+        second: usize,
     },
     /// Coins came out as fair ones do not.
     #[error("{heads} heads in {flips} flips of a coin that should be fair")]

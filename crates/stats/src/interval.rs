@@ -55,7 +55,8 @@ pub(crate) fn wilson(share: f64, trials: f64, quantile: f64) -> Interval {
     let ratio = quantile * quantile / trials;
     let centre = (share + ratio / 2.0) / (1.0 + ratio);
     let reach = (ratio * (share * (1.0 - share) + ratio / 4.0)).sqrt() / (1.0 + ratio);
-    Interval { lower: centre - reach, upper: centre + reach }
+    // Rounding may carry an end past what a share can be.
+    Interval { lower: (centre - reach).max(0.0), upper: (centre + reach).min(1.0) }
 }
 
 /// Hanley and McNeil's variance with Newcombe's averaging of the two sample sizes in the bracket.

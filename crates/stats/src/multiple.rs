@@ -4,7 +4,8 @@ use crate::StatsError;
 
 /// Which hypotheses are rejected so that the expected share of false ones among them is at most `rate`.
 ///
-/// Rejects the `k` smallest p-values for the largest `k` with `p_(k) <= k rate / m`.
+/// Rejects the `k` smallest p-values for the largest `k` with `p_(k) <= k rate / m`, compared as `m / k p_(k) <= rate`, as in
+/// scipy: where both sides are equal, rounding may keep a hypothesis that exact numbers reject.
 /// The rate holds for independent p-values and those of positive regression dependence, conformal ones included.
 ///
 /// # Errors

@@ -10,9 +10,9 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Share of `n` values that lies below, ties half.
-    pub(crate) fn share(self, n: usize) -> f64 {
-        (u64::from(self.below) + u64::from(self.up_to)) as f64 / 2.0 / n as f64
+    /// Twice the number of values that lie below, ties half.
+    pub(crate) fn twice(self) -> i128 {
+        i128::from(self.below) + i128::from(self.up_to)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Pooling over training runs: pairs within a run only, users as clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use rayon::prelude::*;
 
 use crate::bootstrap::resample_rng;
-use crate::interval::{check_significance, quantile};
+use crate::interval::{check_significance, newcombe, quantile};
 use crate::levels::{Count, Levels, Pairs};
 use crate::{Interval, Side, StatsError};
 
@@ -51,12 +51,14 @@ pub fn pooled_auroc(strata: &[Stratum]) -> Result<f64, StatsError> {
     clusters.auroc(&vec![1; clusters.n_users]).ok_or(StatsError::NoStrata)
 }
 
-/// Percentile bootstrap interval of [`pooled_auroc`] that resamples users as clusters.
+/// Interval of [`pooled_auroc`]: at each end the wider of a bootstrap over users and of a score interval.
 ///
-/// A user that is drawn brings its rows in every stratum in which it stands.
+/// The bootstrap resamples users as clusters: a user that is drawn brings its rows in every stratum in which it stands.
 /// A stratum that a resample leaves without a side contributes no pairs; with no pairs at all the users are
 /// drawn again.
-/// Where every stratum is separated completely the interval has no width.
+/// The score interval is [`Roc::newcombe_interval`](crate::Roc::newcombe_interval)'s at the pooled AUROC and the numbers
+/// of distinct users that are ever held-in and ever held-out: so there is a width also where every stratum is separated
+/// completely, and where percentiles cover too little.
 /// In parallel; the result depends on the seed alone.
 ///
 /// # Errors
@@ -65,7 +67,8 @@ pub fn pooled_auroc(strata: &[Stratum]) -> Result<f64, StatsError> {
 /// drawing again 100 times did not help.
 ///
 /// # Reference
-/// Field & Welsh, Journal of the Royal Statistical Society B 69(3), 2007 (the cluster bootstrap).
+/// Field & Welsh, Journal of the Royal Statistical Society B 69(3), 2007 (the cluster bootstrap); Newcombe, Statistics in
+/// Medicine 25(4), 2006, part 2, method 5. That they are joined is ours; `docs/results/coverage.md` tells why.
 /// ```
 /// use userprint_stats::{Stratum, pooled_interval};
 /// let run = Stratum {
@@ -94,10 +97,13 @@ pub fn pooled_interval(
         .map(|resample| clusters.resampled_auroc(seed, resample))
         .collect::<Result<Vec<f64>, StatsError>>()?;
     aurocs.sort_unstable_by(f64::total_cmp);
-    Ok(Interval {
+    let by_resamples = Interval {
         lower: quantile(&aurocs, significance / 2.0),
         upper: quantile(&aurocs, 1.0 - significance / 2.0),
-    })
+    };
+    let auroc = clusters.auroc(&vec![1; clusters.n_users]).ok_or(StatsError::NoStrata)?;
+    let [n_held_in, n_held_out] = [true, false].map(|held_in| clusters.n_ever(held_in));
+    Ok(by_resamples.hull(newcombe(auroc, n_held_in, n_held_out, significance)?))
 }
 
 /// Strata that were checked, with users as positions and statistics as levels.
@@ -133,6 +139,12 @@ impl Clusters {
             levels: Levels::new(&stratum.statistic),
         };
         Ok(Self { n_users: position.len(), strata: strata.iter().map(rank).collect() })
+    }
+
+    /// Distinct users that are on a side in any stratum.
+    fn n_ever(&self, held_in: bool) -> usize {
+        let rows = self.strata.iter().flat_map(|stratum| stratum.user.iter().zip(&stratum.held_in));
+        rows.filter(|row| *row.1 == held_in).map(|row| *row.0).collect::<BTreeSet<usize>>().len()
     }
 
     /// The pooled AUROC with each user's rows counted `times[user]` times, if there are pairs.

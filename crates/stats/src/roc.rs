@@ -284,6 +284,16 @@ pub(crate) fn check_sizes(n_held_in: usize, n_held_out: usize) -> Result<(), Sta
     Ok(())
 }
 
+/// Refuses sides of one value, which show no variance.
+pub(crate) fn check_two_a_side(n_held_in: usize, n_held_out: usize) -> Result<(), StatsError> {
+    for (side, found) in [(Side::HeldIn, n_held_in), (Side::HeldOut, n_held_out)] {
+        if found < 2 {
+            return Err(StatsError::TooFewValues { side, found, needed: 2 });
+        }
+    }
+    Ok(())
+}
+
 /// Positive if `c` lies to the left of the way from `a` to `b`.
 fn cross(a: [i128; 2], b: [i128; 2], c: [i128; 2]) -> i128 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

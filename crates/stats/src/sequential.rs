@@ -112,7 +112,8 @@ impl Sprt {
     /// whose increments have the mean given.
     ///
     /// # Errors
-    /// [`StatsError::WrongDrift`] unless the mean is finite, above 0 for held-in and below 0 for held-out.
+    /// [`StatsError::WrongDrift`] unless the mean is finite, above 0 for held-in and below 0 for held-out, and far enough
+    /// from 0 that the answer is finite.
     ///
     /// # Reference
     /// Wald, Annals of Mathematical Statistics 16(2), 1945, section 4.
@@ -127,10 +128,11 @@ impl Sprt {
             Side::HeldIn => (1.0 - self.false_negative_rate, mean_increment > 0.0),
             Side::HeldOut => (self.false_positive_rate, mean_increment < 0.0),
         };
-        if !drifts_well || mean_increment.is_infinite() {
+        let expected = (held_in_decided * self.upper + (1.0 - held_in_decided) * self.lower) / mean_increment;
+        if !drifts_well || mean_increment.is_infinite() || expected.is_infinite() {
             return Err(StatsError::WrongDrift { side, value: mean_increment });
         }
-        Ok((held_in_decided * self.upper + (1.0 - held_in_decided) * self.lower) / mean_increment)
+        Ok(expected)
     }
 }
 

@@ -67,9 +67,11 @@ impl Moments {
             return Err(StatsError::TooFewValues { side, found: values.len(), needed: 2 });
         }
         let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        Ok(Self { n, mean, variance_of_mean: squares / (n - 1.0) / n })
+        // Counted from the first value, so that values that are all alike vary by exactly 0.
+        let first = values[0];
+        let mean = values.iter().map(|value| value - first).sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - first - mean).powi(2)).sum();
+        Ok(Self { n, mean: first + mean, variance_of_mean: squares / (n - 1.0) / n })
     }
 }
 

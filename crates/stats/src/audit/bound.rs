@@ -1,7 +1,7 @@
 //! The lower bound on epsilon that an audit certifies.
 
 use crate::StatsError;
-use crate::interval::last_inside;
+use crate::interval::{check_significance, last_inside};
 
 /// What experiment a bound rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +34,25 @@ pub struct EpsilonLowerBound {
 }
 
 impl EpsilonLowerBound {
-    /// The larger of the best so far and another.
-    pub(super) fn larger(best: Option<Self>, other: Self) -> Option<Self> {
-        best.filter(|best| best.epsilon >= other.epsilon).or(Some(other))
+    /// The largest bound over choices that were stated beforehand, each at its share of the significance (Bonferroni).
+    ///
+    /// # Panics
+    /// Without choices.
+    pub(super) fn largest<T>(
+        choices: &[T],
+        significance: f64,
+        bound_at: impl Fn(&T, f64) -> Result<Self, StatsError>,
+    ) -> Result<Self, StatsError> {
+        check_significance(significance)?;
+        let each = significance / choices.len() as f64;
+        let mut best = bound_at(&choices[0], each)?;
+        for choice in &choices[1..] {
+            let bound = bound_at(choice, each)?;
+            if bound.epsilon > best.epsilon {
+                best = bound;
+            }
+        }
+        Ok(Self { significance, ..best })
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{CoinFlips, EpsilonLowerBound, OneRunAudit};
 use crate::StatsError;
 use crate::column::{check_column, check_length};
-use crate::interval::check_significance;
 
 /// How many canaries are guessed; all between abstain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,15 +96,12 @@ impl CoinFlippedCanaries {
         delta: f64,
         significance: f64,
     ) -> Result<EpsilonLowerBound, StatsError> {
-        check_significance(significance)?;
-        let each = significance / counts.len() as f64;
-        let mut best = None;
-        for &counts in counts {
-            let bound = self.guess(counts)?.epsilon_lower_bound(delta, each)?;
-            best = EpsilonLowerBound::larger(best, bound);
+        if counts.is_empty() {
+            return Err(StatsError::NoGuesses);
         }
-        let best = best.ok_or(StatsError::NoGuesses)?;
-        Ok(EpsilonLowerBound { significance, ..best })
+        EpsilonLowerBound::largest(counts, significance, |&counts, each| {
+            self.guess(counts)?.epsilon_lower_bound(delta, each)
+        })
     }
 }
 

@@ -179,7 +179,8 @@ fn bad_statistics_and_coins_are_refused() {
 
 #[test]
 fn bad_trainings_are_refused() {
-    let training = |includes_target, statistic| Training { includes_target, statistic };
+    let training =
+        |includes_target, statistic| Training { run: u64::from(includes_target), includes_target, statistic };
     check_error(IndependentTrials::new(&[]), "there are no held-in values");
     check_error(IndependentTrials::new(&[training(true, 1.0)]), "there are no held-out values");
     check_error(
@@ -189,8 +190,12 @@ fn bad_trainings_are_refused() {
     let trials = IndependentTrials::new(&[training(true, 1.0), training(false, 0.0)]).unwrap();
     check_error(trials.epsilon_lower_bound(&[], 0.0, 0.05), "column `thresholds` is empty");
     check_error(
-        trials.epsilon_lower_bound(&[f64::NAN], 0.0, 0.05),
-        "row 0 of `threshold` is NaN, expected a finite number",
+        trials.epsilon_lower_bound(&[0.5, f64::NAN], 0.0, 0.05),
+        "row 1 of `thresholds` is NaN, expected a finite number",
+    );
+    check_error(
+        IndependentTrials::new(&[training(true, 1.0), training(false, 0.0), training(true, 2.0)]),
+        "trainings 0 and 2 are both run 1, expected a training of its own for each trial",
     );
 }
 

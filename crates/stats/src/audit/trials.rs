@@ -1,5 +1,7 @@
 //! Independent trials: trainings with and without one target, a statistic each.
 
+use std::collections::BTreeMap;
+
 use super::bound::check_delta;
 use super::{AuditKind, EpsilonLowerBound};
 use crate::binomial::{binomial_lower_bound, binomial_upper_bound};
@@ -10,6 +12,8 @@ use crate::{Side, StatsError};
 /// One whole training, with randomness of its own, and what the attack made of its model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Training {
+    /// Which training it was, such as its seed: each trial is of another one.
+    pub run: u64,
     /// Whether the target (the user whose privacy is audited) was trained on.
     pub includes_target: bool,
     /// The attack's statistic of the target; higher means included.
@@ -19,6 +23,14 @@ pub struct Training {
 /// Trainings that differ in nothing but their randomness and the target, one trial each.
 ///
 /// The users of one training are not such trials, since they share its randomness: their right guesses come together.
+/// A run that is given twice is refused, and canaries of one training have a type of their own:
+///
+/// ```compile_fail
+/// use userprint_stats::audit::{CoinFlippedCanaries, CoinFlips, IndependentTrials};
+/// let coins = CoinFlips::toss(4, 7).unwrap();
+/// let canaries = CoinFlippedCanaries::new(&coins, &[3.0, 0.5, 1.0, 2.0]).unwrap();
+/// let trials: IndependentTrials = canaries;
+/// ```
 #[derive(Clone, Debug)]
 pub struct IndependentTrials {
     with_target: Vec<f64>,
@@ -29,18 +41,27 @@ impl IndependentTrials {
     /// Parts the trainings by whether they include the target.
     ///
     /// # Errors
-    /// [`StatsError::EmptySide`]; [`StatsError::NotFinite`] with the position among the trainings.
+    /// [`StatsError::EmptySide`]; [`StatsError::NotFinite`] with the position among the trainings;
+    /// [`StatsError::RepeatedTraining`] if two trials are of one run.
     ///
     /// ```
     /// use userprint_stats::audit::{IndependentTrials, Training};
-    /// let trainings = [0.1, 2.0].map(|statistic| Training { includes_target: statistic > 1.0, statistic });
+    /// let trainings = [
+    ///     Training { run: 1, includes_target: false, statistic: 0.1 },
+    ///     Training { run: 2, includes_target: true, statistic: 2.0 },
+    /// ];
     /// let counts = IndependentTrials::new(&trainings)?.counts(1.0)?;
     /// assert_eq!(counts.true_positives(), 1);
     /// # Ok::<(), userprint_stats::StatsError>(())
     /// ```
     pub fn new(trainings: &[Training]) -> Result<Self, StatsError> {
         let mut trials = Self { with_target: Vec::new(), without_target: Vec::new() };
+        let mut of_run = BTreeMap::new();
         for (index, training) in trainings.iter().enumerate() {
+            let run = training.run;
+            if let Some(first) = of_run.insert(run, index) {
+                return Err(StatsError::RepeatedTraining { run, first, second: index });
+            }
             let (side, values) = if training.includes_target {
                 (Side::HeldIn, &mut trials.with_target)
             } else {
@@ -66,7 +87,10 @@ impl IndependentTrials {
     ///
     /// ```
     /// use userprint_stats::audit::{IndependentTrials, Training};
-    /// let trainings = [0.1, 2.0].map(|statistic| Training { includes_target: statistic > 1.0, statistic });
+    /// let trainings = [
+    ///     Training { run: 1, includes_target: false, statistic: 0.1 },
+    ///     Training { run: 2, includes_target: true, statistic: 2.0 },
+    /// ];
     /// let trials = IndependentTrials::new(&trainings)?;
     /// assert!(trials.counts(f64::NAN).is_err());
     /// # Ok::<(), userprint_stats::StatsError>(())
@@ -83,12 +107,13 @@ impl IndependentTrials {
     /// The largest bound over thresholds that were stated beforehand, each at its share of `significance` (Bonferroni).
     ///
     /// # Errors
-    /// [`StatsError::EmptyColumn`] for no thresholds; those of [`IndependentTrials::counts`] and [`TrialCounts::epsilon_lower_bound`].
+    /// [`StatsError::EmptyColumn`] for no thresholds, [`StatsError::NotFiniteInColumn`] with the position;
+    /// those of [`TrialCounts::epsilon_lower_bound`].
     ///
     /// ```
     /// use userprint_stats::audit::{IndependentTrials, Training};
     /// let trainings: Vec<Training> = (0..1000)
-    ///     .map(|n| Training { includes_target: n % 2 == 0, statistic: if n % 2 == 0 { 1.0 } else { 0.0 } })
+    ///     .map(|run| Training { run, includes_target: run % 2 == 0, statistic: f64::from(u8::from(run % 2 == 0)) })
     ///     .collect();
     /// let trials = IndependentTrials::new(&trainings)?;
     /// let fixed = trials.epsilon_lower_bound(&[0.5], 0.0, 0.01)?;
@@ -103,15 +128,10 @@ impl IndependentTrials {
         delta: f64,
         significance: f64,
     ) -> Result<EpsilonLowerBound, StatsError> {
-        check_significance(significance)?;
-        let each = significance / thresholds.len() as f64;
-        let mut best = None;
-        for &threshold in thresholds {
-            let bound = self.counts(threshold)?.epsilon_lower_bound(delta, each)?;
-            best = EpsilonLowerBound::larger(best, bound);
-        }
-        let best = best.ok_or(StatsError::EmptyColumn { name: "thresholds" })?;
-        Ok(EpsilonLowerBound { significance, ..best })
+        check_column("thresholds", thresholds)?;
+        EpsilonLowerBound::largest(thresholds, significance, |&threshold, each| {
+            self.counts(threshold)?.epsilon_lower_bound(delta, each)
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The TPR at an FPR of users that are counted several times.
 
 use super::{Times, acceleration};
-use crate::roc::most_allowed;
+use crate::StatsError;
+use crate::roc::{check_two_a_side, most_allowed};
 
 /// Both sides in ascending order, and the most false positives that keep the rate.
 #[derive(Debug)]
@@ -29,11 +30,9 @@ impl Detected<'_> {
     }
 
     /// From leaving out each user once: a held-out one bars one value or its neighbour, a held-in one counts or not.
-    pub(super) fn acceleration(&self, fpr: f64) -> Option<f64> {
+    pub(super) fn acceleration(&self, fpr: f64) -> Result<f64, StatsError> {
         let (n, m) = (self.held_in.len(), self.held_out.len());
-        if n < 2 || m < 2 {
-            return None;
-        }
+        check_two_a_side(n, m)?;
         let share_above = |barred: Option<usize>| (n - self.first_above(barred)) as f64 / n as f64;
         let tpr = share_above((m - 1).checked_sub(self.n_allowed));
         let of_held_in: Vec<f64> = (0..n)

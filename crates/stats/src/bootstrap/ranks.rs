@@ -1,6 +1,7 @@
 //! The AUROC of users that are counted several times.
 
 use super::Times;
+use crate::StatsError;
 use crate::placement::{Placement, ascending, place, place_sorted};
 
 /// One statistic of both sides, as ranks: all that the AUROC of a resample needs.
@@ -40,15 +41,18 @@ impl Ranks {
     }
 }
 
-/// A sixth of the skewness of what users contribute, each side divided by its size; `None` where nobody contributes.
+/// A sixth of the skewness of what users contribute, each side divided by its size.
 ///
 /// `sum_s (sum_i U_si³ / n_s³) / (6 (sum_s sum_i U_si² / n_s²)^(3/2))`, `U_si` being `n_s - 1` times what leaving user `i` of
 /// side `s` out takes away. Efron & Tibshirani, 1993, equations 14.15 and 15.36.
-pub(super) fn acceleration(influences: [&[f64]; 2]) -> Option<f64> {
+///
+/// # Errors
+/// [`StatsError::NoVariance`] where nobody contributes.
+pub(super) fn acceleration(influences: [&[f64]; 2]) -> Result<f64, StatsError> {
     let sum = |power: i32| -> f64 {
         let side = |side: &[f64]| side.iter().map(|u| (u / side.len() as f64).powi(power)).sum::<f64>();
         influences.into_iter().map(side).sum()
     };
     let squares = sum(2);
-    (squares > 0.0).then(|| sum(3) / (6.0 * squares.powf(1.5)))
+    if squares > 0.0 { Ok(sum(3) / (6.0 * squares.powf(1.5))) } else { Err(StatsError::NoVariance) }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::Side;
 use crate::golden::{cases, check_close};
 
 #[derive(Debug, Deserialize)]
@@ -116,5 +117,10 @@ fn bad_input() {
         "row 1 of `second` is NaN, expected a finite number"
     );
     assert_eq!(text(&[1.0; 4], &[true; 4]), "there are no held-out values");
+    // Every placement differs by a third, which is no sum of powers of two.
+    let thirds = [[1.5, 2.5, 3.5, 1.0, 2.0, 3.0], [0.5, 1.5, 2.5, 1.0, 2.0, 3.0]];
+    let of_three = [true, true, true, false, false, false];
+    let found = paired_delong(&thirds[0], &thirds[1], &of_three, 0.05);
+    assert_eq!(found, Err(StatsError::NoVariance));
     assert_eq!(text(&[2.0, 3.0, 4.0, 5.0], &halves), StatsError::NoVariance.to_string());
 }

@@ -46,7 +46,7 @@ fn step_down(p_values: &[f64], significance: f64) -> Vec<bool> {
     p_values.iter().map(|&p| rejected > 0 && p <= sorted[rejected - 1]).collect()
 }
 
-/// P-values in 1024ths and rates in 64ths, so that products are exact or not close.
+/// Squares of 1024ths; the rates keep clear of their multiples, so that rounding decides nothing.
 fn p_values() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec((0u32..=1024).prop_map(|p| (f64::from(p) / 1024.0).powi(2)), 1..30)
 }

@@ -90,18 +90,32 @@ fn threads_do_not_matter() {
     assert_eq!(on(1), on(3));
 }
 
-/// Half of the draws of two users leave a side empty, and are drawn again.
+/// Half of the draws of two users leave a side empty, and are drawn again; one pair says next to nothing.
 #[test]
 fn one_user_a_side() {
     let run = stratum(&[(4, true, 2.0), (9, false, 1.0)]);
-    assert_eq!(pooled_interval(&[run], 100, 0.05, 1).unwrap(), Interval { lower: 1.0, upper: 1.0 });
+    let interval = pooled_interval(&[run], 100, 0.05, 1).unwrap();
+    assert_eq!(interval, newcombe(1.0, 1, 1, 0.05).unwrap());
+    assert!(interval.lower < 0.21 && interval.upper == 1.0, "{interval:?}");
 }
 
 #[test]
 fn all_tied() {
     let run = stratum(&[(0, true, 1.0), (1, false, 1.0), (2, false, 1.0)]);
     assert_eq!(pooled_auroc(std::slice::from_ref(&run)), Ok(0.5));
-    assert_eq!(pooled_interval(&[run], 40, 0.05, 1), Ok(Interval { lower: 0.5, upper: 0.5 }));
+    assert_eq!(pooled_interval(&[run], 40, 0.05, 1), newcombe(0.5, 1, 2, 0.05));
+}
+
+/// A user in three runs counts once.
+#[test]
+fn separated_runs_have_a_width() {
+    let run = |first: u32| {
+        let rows: Vec<_> =
+            (first..first + 20).map(|user| (user, user % 2 == 0, f64::from(user % 2 == 0))).collect();
+        stratum(&rows)
+    };
+    let found = pooled_interval(&[run(0), run(0), run(10)], 100, 0.05, 1);
+    assert_eq!(found, newcombe(1.0, 15, 15, 0.05));
 }
 
 #[track_caller]

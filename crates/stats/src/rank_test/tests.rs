@@ -59,7 +59,8 @@ fn agrees_with_all_orders() {
 fn large_counts_do_not_overflow() {
     let orders = orders_by_wins(63, 63).unwrap();
     assert_eq!(orders.iter().sum::<u128>(), 6_034_934_435_761_406_706_427_864_636_568_328_000);
-    assert!(orders.iter().eq(orders.iter().rev()) && orders.is_sorted_by(|a, b| a <= b || *b > 0));
+    assert!(orders.iter().eq(orders.iter().rev()));
+    assert!(orders[..=orders.len() / 2].is_sorted(), "the counts rise up to the middle");
     assert!(orders_by_wins(70, 70).is_none() && orders_by_wins(1000, 1000).is_none());
     assert_eq!(orders_by_wins(1, 1_000_000).unwrap().len(), 1_000_001);
 }

@@ -67,7 +67,13 @@ fn keeps_its_significance() {
 fn bad_input() {
     let text = |a: &[f64], b: &[f64]| welch(a, b, Alternative::TwoSided).unwrap_err().to_string();
     assert_eq!(text(&[1.0], &[1.0, 2.0]), "expected at least 2 held-in values, found 1");
-    assert_eq!(text(&[1.0, 1.0], &[2.0, 2.0]), "nothing varies: all users, or all resamples, say the same");
+    // .1 and -2.3 are no sums of powers of two, so that their mean is another number.
+    for (held_in, held_out) in [(1.0, 2.0), (0.1, 0.1), (0.1, 0.2), (-2.3, -2.3)] {
+        for (n, m) in [(2, 2), (3, 7), (3, 10), (49, 10)] {
+            let found = welch(&vec![held_in; n], &vec![held_out; m], Alternative::Greater);
+            assert_eq!(found, Err(StatsError::NoVariance), "{n} of {held_in}, {m} of {held_out}");
+        }
+    }
     assert_eq!(text(&[1.0, 2.0], &[2.0, f64::INFINITY]), "held-out value 1 is inf, expected a finite number");
     assert_eq!(
         text(&[1e300, -1e300], &[2.0, 1.0]),
