@@ -15,11 +15,12 @@ const TOLERANCE: f64 = 1e-6;
 ///
 /// `event_of` says what is done with a noise multiplier; more noise must not cost more.
 /// The accountant has certified the answer itself: epsilon there is at most the target, and above it at
-/// `1e-6` less noise, relative. Where `1e-6` itself is noise enough, that is the answer.
+/// `1e-6` less noise, relative.
 ///
 /// # Errors
 /// [`AccountingError::Epsilon`] for a target that is no number from 0 on,
-/// [`AccountingError::OutOfReach`] where no noise will do, and the errors of the accountant.
+/// [`AccountingError::OutOfReach`] where no noise will do, [`AccountingError::AnyNoise`] where `1e-6` is enough already,
+/// and the errors of the accountant.
 /// ```
 /// use userprint_privacy::{Accountant, DpEvent, PldAccountant, calibrate};
 /// let accountant = PldAccountant::default();
@@ -54,7 +55,7 @@ pub fn noise_multiplier(
     }
     while short.epsilon <= target_epsilon {
         if short.noise <= SMALLEST {
-            return Ok(short.noise);
+            return Err(AccountingError::AnyNoise { target_epsilon, smallest: short.noise });
         }
         enough = short;
         short = at((short.noise * 0.5).max(SMALLEST))?;

@@ -17,7 +17,7 @@ const OUTSIDE: f64 = 32.0;
 /// The part of epsilon that the grid may add, where the spacing is free.
 const GRID_SHARE: f64 = 2e-5;
 
-/// No grid and no transform has more points.
+/// No grid and no transform has more points, and a grid of steps with many parts as many fewer.
 const MOST_POINTS: f64 = 4_194_304.0;
 
 /// Rounding of one coefficient of the transform, relative to the largest: a few units in the last place.
@@ -43,6 +43,8 @@ pub(crate) struct Losses<'a> {
     /// Where each step's noisy sum is cut off.
     ends: Vec<(f64, f64)>,
     direction: Direction,
+    /// Chance of what is cut off in all steps together.
+    left_out: f64,
 }
 
 /// How to compose.
@@ -72,7 +74,8 @@ impl<'a> Losses<'a> {
             let pairs = steps.iter().zip(&ends);
             pairs.map(|(step, &ends)| Moments::between(&step.mixture, reach, ends)).collect()
         };
-        let start = Self { steps, moments: moments(2.0), ends: ends.clone(), direction };
+        let start =
+            Self { steps, moments: moments(2.0), ends: ends.clone(), direction, left_out: count * tail };
         // At the variance of the start, λ² Var / 2 = log 1/δ; three times as far is beyond most.
         let deviation = start.at(0.0).variance.sqrt();
         let reach = 4.0 + 3.0 * (2.0 * (LARGEST_EXPONENT + OUTSIDE)).sqrt() / deviation;
@@ -158,27 +161,27 @@ impl<'a> Losses<'a> {
     }
 
     /// Chernoff's bound at the tilt of the aim: the least epsilon of Rényi accounting, over nearly all orders,
-    /// with what was left out added to delta.
+    /// with what is left out added to delta.
     ///
     /// # Reference
     /// Balle et al., arXiv:1905.09982, Theorem 21, at the order `1 + λ`.
-    pub(crate) fn epsilon_by_moments(&self, delta: f64, left_out: f64) -> f64 {
-        if !self.is_in_reach() {
+    pub(crate) fn epsilon_by_moments(&self, delta: f64) -> f64 {
+        let delta = delta - self.left_out;
+        if !self.is_in_reach() || delta <= 0.0 {
             return f64::INFINITY;
         }
-        let delta = delta - left_out;
         let tilt = self.tilt(Aim::Delta(delta));
         if tilt == 0.0 {
             return f64::INFINITY;
         }
         let epsilon = (self.log(tilt) - delta.ln() - (1.0 + tilt).ln()) / tilt - (1.0 / tilt).ln_1p();
-        epsilon.max(0.0)
+        if epsilon.is_nan() { f64::INFINITY } else { epsilon.max(0.0) }
     }
 
     /// The least delta that Chernoff's bound gives at this epsilon, at most 1.
     ///
     /// `log δ ≤ f(λ) − λ ε + λ log λ − (λ + 1) log(λ + 1)`: no loss adds more than that to `E[(1 − e^{ε − loss})⁺]`.
-    pub(crate) fn delta_by_moments(&self, epsilon: f64, left_out: f64) -> f64 {
+    pub(crate) fn delta_by_moments(&self, epsilon: f64) -> f64 {
         if !self.is_in_reach() {
             return 1.0;
         }
@@ -187,7 +190,8 @@ impl<'a> Losses<'a> {
             return 1.0;
         }
         let shape = -tilt * (1.0 / tilt).ln_1p() - (1.0 + tilt).ln();
-        ((self.log(tilt) - tilt * epsilon + shape).exp() + left_out).min(1.0)
+        // Of 1 and what is no number 1 is the smaller.
+        ((self.log(tilt) - tilt * epsilon + shape).exp() + self.left_out).min(1.0)
     }
 
     /// How to compose under a tilt; nothing where no grid that fits would tell more than the moments do.
@@ -197,11 +201,17 @@ impl<'a> Losses<'a> {
         let tilted = self.at(tilt);
         let low = tilted.mean - self.margin(tilt, tilted, -1.0);
         let high = tilted.mean + self.margin(tilt, tilted, 1.0);
-        // Spreading a loss to both ends of its cell multiplies E[e^{λ loss}] by 1 + λ (λ + 1) h² / 12 at most.
+        // Spreading a loss to both ends of its cell multiplies E[e^{λ loss}] by about 1 + λ (λ + 1) h² / 12, as losses are spread over it.
         let free = (12.0 * GRID_SHARE * epsilon / (self.count() * (1.0 + tilt))).sqrt();
-        let least = self.widest_step().max(high - low) / (0.5 * MOST_POINTS);
+        let least = self.widest_step().max(high - low) / (0.5 * self.most_points());
         let spacing = discretization.min(free).max(least);
         Some(Plan { tilt, window: (low, high), spacing }).filter(|plan| self.points(plan) <= MOST_POINTS)
+    }
+
+    /// A point of a grid costs its step's parts, of which most have two.
+    fn most_points(&self) -> f64 {
+        let parts = self.steps.iter().map(|step| step.mixture.parts().len()).max().unwrap_or(1);
+        MOST_POINTS / (0.5 * parts as f64).max(1.0)
     }
 
     /// Points of the window, with room for what the grid adds to the losses.
@@ -275,6 +285,9 @@ impl<'a> Losses<'a> {
         let first = ((window.0 - origin) / plan.spacing).floor() as i64;
         wrapped.rotate_left(first.rem_euclid(points as i64) as usize);
         let error = 2.0 * (-OUTSIDE).exp() + ROUNDING * (8.0 * self.count() + (points as f64).sqrt());
+        if !log_mass.is_finite() || wrapped.iter().any(|mass| mass.is_nan()) {
+            return Composed::unknown(side);
+        }
         let masses = wrapped.iter().map(|mass| mass.max(0.0) / points as f64).collect();
         Composed {
             side,
@@ -325,6 +338,13 @@ pub(crate) struct Composed {
 }
 
 impl Composed {
+    /// Where the numbers failed: all may be infinite loss, or none.
+    fn unknown(side: Side) -> Self {
+        let infinite = if side == Side::Pessimistic { 1.0 } else { 0.0 };
+        let (masses, tilt, log_mass, error) = (vec![0.0, 0.0], 0.0, 0.0, 0.0);
+        Self { side, spacing: 1.0, lowest: 0.0, tilt, log_mass, masses, infinite, error }
+    }
+
     fn loss(&self, index: usize) -> f64 {
         self.lowest + index as f64 * self.spacing
     }
@@ -382,7 +402,7 @@ impl Composed {
         self.deltas(&[epsilon]).first().copied().unwrap_or(1.0)
     }
 
-    /// Delta at ascending epsilons, linear in `e^ε` between losses.
+    /// Delta at ascending epsilons, linear in `e^ε` between losses; 1 below the window. Of the pessimistic side alone.
     pub(crate) fn deltas(&self, epsilons: &[f64]) -> Vec<f64> {
         let mut wanted = epsilons.iter().rev().peekable();
         let mut deltas = Vec::with_capacity(epsilons.len());
@@ -397,11 +417,7 @@ impl Composed {
             }
             above = Some((loss, delta));
         }
-        let below = match self.side {
-            Side::Pessimistic => 1.0,
-            Side::Optimistic => above.map_or(0.0, |(_, delta)| delta),
-        };
-        deltas.extend(wanted.map(|_| below));
+        deltas.extend(wanted.map(|_| 1.0));
         deltas.reverse();
         deltas
     }

@@ -90,11 +90,29 @@ pub enum AccountingError {
         /// Epsilon there.
         found: f64,
     },
+    /// No noise worth the name is needed for the epsilon that was asked for.
+    #[error(
+        "a noise multiplier of {smallest} reaches epsilon {target_epsilon} already; is anything protected at all?"
+    )]
+    AnyNoise {
+        /// What was asked.
+        target_epsilon: f64,
+        /// The smallest noise multiplier tried.
+        smallest: f64,
+    },
     /// The target delta leaves nothing to bound.
     #[error("the target delta is {found}, expected a number above 0 and below 1")]
     TargetDelta {
         /// What was asked.
         found: f64,
+    },
+    /// A profile says nothing of deltas so small.
+    #[error("the profile ends at delta {ends_at:e}, above {least_delta:e}, which was asked for")]
+    ProfileEnds {
+        /// What was asked.
+        least_delta: f64,
+        /// Its least delta.
+        ends_at: f64,
     },
     /// A Rényi order at which the divergence is not defined here.
     #[error("order {found} of the accountant is not a finite number above 1")]
@@ -113,4 +131,9 @@ pub enum AccountingError {
         /// Under which relation.
         relation: NeighboringRelation,
     },
+}
+
+pub(crate) fn check_target_delta(found: f64) -> Result<(), AccountingError> {
+    let is_fine = found > 0.0 && found < 1.0;
+    if is_fine { Ok(()) } else { Err(AccountingError::TargetDelta { found }) }
 }

@@ -58,7 +58,8 @@ impl DpEvent {
     ///
     /// `k` of the user's examples are drawn with chance `Bin(k; G, q)`, and then move the sum by at most `k C`.
     /// This protects the *user*, and is sharper than group privacy over the same step on examples.
-    /// The number of examples must hold for every user. A probability outside [0, 1] is an accountant's error.
+    /// The number of examples must hold for every user. For a probability outside [0, 1] it is the plain sampled step,
+    /// which accountants refuse by that name.
     ///
     /// # Reference
     /// Charles et al., arXiv:2407.07737, Section 3.
@@ -70,6 +71,9 @@ impl DpEvent {
     /// assert_eq!((sensitivities, probabilities), (vec![0.0, 1.0, 2.0], vec![0.25, 0.5, 0.25]));
     /// ```
     pub fn example_sampled(noise_multiplier: f64, sampling_probability: f64, examples_per_user: u32) -> Self {
+        if !(0.0..=1.0).contains(&sampling_probability) {
+            return Self::gaussian(noise_multiplier).poisson_sampled(sampling_probability);
+        }
         let (first, probabilities) = binomial(examples_per_user, sampling_probability);
         let sensitivities = (first..).take(probabilities.len()).map(f64::from).collect();
         Self::MixtureOfGaussians { noise_multiplier, sensitivities, probabilities }
@@ -101,12 +105,9 @@ impl DpEvent {
 }
 
 /// `Bin(k; n, q)` for `k` from `first` on, as far as it is above 0 next to the largest in floating point.
-///
-/// What is no probability comes back as it is, for the accountant to name.
 fn binomial(n: u32, q: f64) -> (u32, Vec<f64>) {
-    if !(q > 0.0 && q < 1.0) {
-        let certain = if q == 1.0 { (n, vec![1.0]) } else { (0, vec![1.0]) };
-        return if q == 0.0 || q == 1.0 { certain } else { (0, vec![q]) };
+    if q == 0.0 || q == 1.0 {
+        return (if q == 1.0 { n } else { 0 }, vec![1.0]);
     }
     // From the mode on both ways, by the ratio of neighbours; the mode counts as 1 until the end.
     let odds = q / (1.0 - q);

@@ -1,8 +1,7 @@
 //! The Gaussian mechanism in closed form: `N(μ, 1)` against `N(0, 1)`.
 
-use statrs::function::erf::erfc_inv;
-
-use crate::mixture::upper_tail;
+use crate::bisection::least;
+use crate::normal::{mills, upper_quantile, upper_tail};
 
 /// `δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ)`, with its digits also where it is tiny.
 ///
@@ -31,31 +30,16 @@ pub(crate) fn epsilon(mu: f64, delta: f64) -> f64 {
         return 0.0;
     }
     // δ(ε) ≤ Φ(μ/2 − ε/μ) and 40 deviations are beyond every delta.
-    let (mut low, mut high) = (0.0, mu * (0.5 * mu + 40.0));
-    while high - low > 1e-15 * high {
-        let middle = 0.5 * (low + high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if self::delta(mu, middle) <= delta { high = middle } else { low = middle }
-    }
-    high
+    least(0.0, mu * (0.5 * mu + 40.0), |epsilon| self::delta(mu, epsilon) <= delta)
 }
 
 /// The `μ` at which `δ_μ(ε)` is `delta`, rounded up: the least that reaches a point of a profile.
 pub(crate) fn mu_through(epsilon: f64, delta: f64) -> f64 {
-    let (mut low, mut high) = (0.0, 1.0);
+    let mut high = 1.0;
     while self::delta(high, epsilon) < delta && high < 1e9 {
         high *= 2.0;
     }
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if self::delta(middle, epsilon) < delta { low = middle } else { high = middle }
-    }
-    high
+    least(0.0, high, |mu| self::delta(mu, epsilon) >= delta)
 }
 
 /// `Φ(Φ⁻¹(x) + μ)`: the most true positives at a false-positive rate.
@@ -71,38 +55,9 @@ pub(crate) fn area(mu: f64) -> f64 {
     upper_tail(-mu * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// The `z` that a standard normal exceeds with this chance, strictly between 0 and 1.
-fn upper_quantile(chance: f64) -> f64 {
-    let mut z = std::f64::consts::SQRT_2 * erfc_inv(2.0 * chance);
-    // The library's inverse has ten digits; a step of Newton's has the rest.
-    for _ in 0..2 {
-        let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        z += (upper_tail(z) - chance) / density;
-    }
-    z
-}
-
-/// Mills' ratio over `√2π`: chance of a standard normal above `x`, times `e^{x²/2}`.
-fn mills(x: f64) -> f64 {
-    if x < 6.0 {
-        return upper_tail(x) * (0.5 * x * x).exp();
-    }
-    // Laplace's continued fraction x + 1/(x + 2/(x + 3/…)).
-    let fraction = (1..=80).rev().fold(x, |tail, k| x + f64::from(k) / tail);
-    1.0 / (fraction * (2.0 * std::f64::consts::PI).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ratio_is_one_function() {
-        for x in [5.999_999, 6.0, 6.000_001] {
-            let by_tail = upper_tail(x) * (0.5 * x * x).exp();
-            assert!((mills(x) / by_tail - 1.0).abs() < 1e-13, "{x}");
-        }
-    }
 
     #[test]
     fn inverses() {

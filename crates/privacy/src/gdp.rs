@@ -1,5 +1,6 @@
 //! Gaussian differential privacy: one number for a whole trade-off curve.
 
+use crate::error::check_target_delta;
 use crate::pld::Profile;
 use crate::steps::Steps;
 use crate::{AccountingError, DpEvent, NeighboringRelation, gaussian};
@@ -53,7 +54,8 @@ impl MuGdp {
     /// The least `μ` whose profile is nowhere below this one as far as that has delta from `least_delta` on.
     ///
     /// # Errors
-    /// [`AccountingError::TargetDelta`] for a `least_delta` that is not between 0 and 1.
+    /// [`AccountingError::TargetDelta`] for a `least_delta` that is not between 0 and 1, [`AccountingError::ProfileEnds`] if
+    /// the profile does not go down to it, as that of what is not private.
     ///
     /// # Reference
     /// Dong, Roth & Su, arXiv:1905.02383, Corollary 2.13 (the profile of `μ`).
@@ -65,10 +67,12 @@ impl MuGdp {
     /// # Ok::<(), userprint_privacy::AccountingError>(())
     /// ```
     pub fn from_profile(profile: &Profile, least_delta: f64) -> Result<Self, AccountingError> {
-        if !(least_delta > 0.0 && least_delta < 1.0) {
-            return Err(AccountingError::TargetDelta { found: least_delta });
-        }
+        check_target_delta(least_delta)?;
         let points = profile.points();
+        let ends_at = points.last().map_or(1.0, |point| point.1);
+        if ends_at >= least_delta {
+            return Err(AccountingError::ProfileEnds { least_delta, ends_at });
+        }
         // Between two points the profile is at most the left one's delta, and a Gaussian's at least its own right one.
         let pairs = points.iter().zip(&points[1..]).take_while(|((_, delta), _)| *delta >= least_delta);
         let raised = |mu: f64, (left, right): (&(f64, f64), &(f64, f64))| {

@@ -1,6 +1,7 @@
 //! One step's privacy loss on an even grid of losses.
 
-use crate::mixture::{Mixture, upper_tail};
+use crate::mixture::Mixture;
+use crate::normal::upper_tail;
 
 /// Which side of the truth a grid is on, for every epsilon and under composition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,7 @@ impl StepGrid {
     pub(crate) fn loss(&self, index: usize, spacing: f64) -> f64 {
         self.origin + (self.first + index as i64) as f64 * spacing
     }
-}
 
-impl StepGrid {
     /// One step between two values of its noisy sum, in one direction, on one side of the truth.
     pub(crate) fn new(
         step: &Mixture,
@@ -102,7 +101,7 @@ impl<'a> Cells<'a> {
 
     /// Takes the masses between losses, both densities'.
     fn measure(&mut self, losses: &[f64]) {
-        let boundaries: Vec<f64> = losses.iter().map(|&loss| self.step.at_loss(loss)).collect();
+        let boundaries = self.step.at_losses(losses);
         self.mixture = Masses::zero(boundaries.len() - 1);
         for part in self.step.parts() {
             self.mixture.add(part.probability, &boundaries, part.sensitivity, self.step.noise);
@@ -175,7 +174,7 @@ impl<'a> Cells<'a> {
         let whole = -(-self.spacing).exp_m1();
         for (i, (&mixture, &base)) in self.mixture.between.iter().zip(&self.base.between).enumerate() {
             // b / (a + b), with a + b = mixture and a e^{-l} + b e^{-l-h} = base.
-            let share = (mixture - base * self.loss(i).exp()) / whole;
+            let share = (mixture - grown(base, self.loss(i))) / whole;
             let upper = share.clamp(0.0, mixture);
             masses[i] += mixture - upper;
             masses[i + 1] += upper;
@@ -189,7 +188,7 @@ impl<'a> Cells<'a> {
         let n = self.mixture.between.len();
         let mut masses = vec![0.0; n + 1];
         for (i, (&mixture, &base)) in self.mixture.between.iter().zip(&self.base.between).enumerate() {
-            let is_above = mixture >= base * self.loss(i).exp();
+            let is_above = mixture >= grown(base, self.loss(i));
             match direction {
                 Direction::Remove => masses[i + usize::from(is_above)] += mixture,
                 Direction::Add => masses[n - i - usize::from(is_above)] += base,
@@ -239,6 +238,15 @@ fn origin(mixture: &Mixture, half: f64) -> f64 {
         origin = found.clamp(least, least + half);
     }
     origin
+}
+
+/// `mass e^loss`, where nothing stays nothing and `e^loss` may be beyond the numbers.
+fn grown(mass: f64, loss: f64) -> f64 {
+    match mass {
+        0.0 => 0.0,
+        _ if loss < 700.0 => mass * loss.exp(),
+        _ => (mass.ln() + loss).exp(),
+    }
 }
 
 impl Masses {

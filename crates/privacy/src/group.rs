@@ -1,5 +1,6 @@
 //! What a guarantee for one example says of a user with several.
 
+use crate::steps::checked_probability;
 use crate::{Accountant, AccountingError, DpEvent, NeighboringRelation};
 
 /// An epsilon for groups, and what it was made of.
@@ -128,6 +129,7 @@ impl DpEvent {
     fn sampled_group(&self, probability: f64, group_size: u32) -> Result<Self, AccountingError> {
         match self {
             Self::PoissonSampled { sampling_probability, event } => {
+                let sampling_probability = checked_probability(*sampling_probability)?;
                 event.sampled_group(probability * sampling_probability, group_size)
             }
             Self::Gaussian { noise_multiplier } => {

@@ -3,6 +3,7 @@
 //! [`gdp`], [`trade_off`], [`caps`], [`error`].
 
 pub mod accountant;
+mod bisection;
 pub mod calibrate;
 pub mod caps;
 mod composition;
@@ -14,6 +15,7 @@ mod grid;
 pub mod group;
 mod mixture;
 mod moments;
+mod normal;
 pub mod pld;
 pub mod rdp;
 mod steps;

@@ -1,8 +1,7 @@
 //! One step as a pair of densities on the line: a mixture of Gaussians, and the Gaussian at 0.
 
-use libm::erfc;
-
 use crate::AccountingError;
+use crate::normal::{ln_upper_tail, upper_tail};
 
 /// The unit's contribution in one step: with which chance it moves the sum how far.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,6 +9,9 @@ pub(crate) struct Part {
     pub(crate) sensitivity: f64,
     pub(crate) probability: f64,
 }
+
+/// A part whose density is `e^-` this of the largest one's is not summed.
+const NEGLIGIBLE: f64 = 45.0;
 
 /// `M = Σ_k p_k N(c_k, σ²)` with the unit, and `B = N(0, σ²)` without.
 ///
@@ -22,6 +24,8 @@ pub(crate) struct Part {
 pub(crate) struct Mixture {
     pub(crate) noise: f64,
     parts: Vec<Part>,
+    /// Of the parts' probabilities.
+    logs: Vec<f64>,
 }
 
 impl Mixture {
@@ -29,7 +33,7 @@ impl Mixture {
         let is_fine = noise.is_finite() && noise > 0.0;
         let parts = vec![Part { sensitivity: 1.0, probability: 1.0 }];
         if is_fine {
-            Ok(Self { noise, parts })
+            Ok(Self { noise, parts, logs: vec![0.0] })
         } else {
             Err(AccountingError::NoiseMultiplier { found: noise })
         }
@@ -82,6 +86,7 @@ impl Mixture {
             kept.probability += if is_same { later.probability } else { 0.0 };
             is_same
         });
+        self.logs = self.parts.iter().map(|part| part.probability.ln()).collect();
         self
     }
 
@@ -125,12 +130,28 @@ impl Mixture {
 
     /// `L(x)`, with its digits where it is near 0.
     pub(crate) fn loss(&self, x: f64) -> f64 {
-        let exponents = || self.parts.iter().map(|&part| (part.probability, self.exponent(part, x)));
-        let largest = exponents().fold(f64::NEG_INFINITY, |most, (_, exponent)| most.max(exponent));
-        if largest < 1.0 {
-            return exponents().map(|(p, exponent)| p * exponent.exp_m1()).sum::<f64>().ln_1p();
+        self.loss_and_slope(x).0
+    }
+
+    /// `L(x)` and `dL/dx`.
+    fn loss_and_slope(&self, x: f64) -> (f64, f64) {
+        let logs =
+            || self.parts.iter().zip(&self.logs).map(|(&part, log)| (part, log + self.exponent(part, x)));
+        let largest = logs().fold(f64::NEG_INFINITY, |most, (_, log)| most.max(log));
+        let (mut sum, mut moved) = (0.0, 0.0);
+        for (part, log) in logs().filter(|(_, log)| *log > largest - NEGLIGIBLE) {
+            let weight = (log - largest).exp();
+            sum += weight;
+            moved += part.sensitivity * weight;
         }
-        largest + exponents().map(|(p, exponent)| p * (exponent - largest).exp()).sum::<f64>().ln()
+        let slope = moved / sum / (self.noise * self.noise);
+        let loss = largest + sum.ln();
+        if loss.abs() > 0.5 {
+            return (loss, slope);
+        }
+        // Near 0 the digits are those of M / B − 1.
+        let excess = |&part: &Part| part.probability * self.exponent(part, x).exp_m1();
+        (self.parts.iter().map(excess).sum::<f64>().ln_1p(), slope)
     }
 
     /// The `x` at which the loss is `loss`; minus infinity where no loss is as low.
@@ -141,23 +162,53 @@ impl Mixture {
         let variance = self.noise * self.noise;
         let back =
             |part: Part, exponent: f64| exponent * variance / part.sensitivity + 0.5 * part.sensitivity;
-        if let [none, one] = *self.parts.as_slice()
-            && none.sensitivity == 0.0
-        {
-            // log(1 + (e^l − 1) / q)
-            let exponent = if loss > 30.0 {
-                loss - one.probability.ln()
-            } else {
-                (loss.exp_m1() / one.probability).ln_1p()
-            };
-            return back(one, exponent);
+        match *self.parts.as_slice() {
+            [only] => return back(only, loss),
+            [none, one] if none.sensitivity == 0.0 => {
+                // log(1 + (e^l − 1) / q)
+                let exponent = if loss > 30.0 {
+                    loss - one.probability.ln()
+                } else {
+                    (loss.exp_m1() / one.probability).ln_1p()
+                };
+                return back(one, exponent);
+            }
+            _ => {}
         }
         // Each part alone bounds the loss from below, and Newton's steps on a convex function then only descend.
         let moving = self.parts.iter().filter(|part| part.sensitivity > 0.0);
         let start = moving.map(|&part| back(part, loss - part.probability.ln()));
-        let mut x = start.fold(f64::INFINITY, f64::min);
+        self.descend(start.fold(f64::INFINITY, f64::min), loss)
+    }
+
+    /// As [`Mixture::at_loss`] for ascending losses, each found from the one before.
+    pub(crate) fn at_losses(&self, losses: &[f64]) -> Vec<f64> {
+        let mut last = f64::NEG_INFINITY;
+        let at = |&loss: &f64| {
+            // From the left the first of Newton's steps goes beyond, and the others descend.
+            let is_far = !last.is_finite() || self.is_in_closed_form();
+            last = if is_far { self.at_loss(loss) } else { self.descend(last, loss) };
+            last
+        };
+        losses.iter().map(at).collect()
+    }
+
+    fn is_in_closed_form(&self) -> bool {
+        match self.parts.as_slice() {
+            [_] => true,
+            [none, _] => none.sensitivity == 0.0,
+            _ => false,
+        }
+    }
+
+    /// Newton's method towards the `x` at which the loss is `loss`.
+    fn descend(&self, mut x: f64, loss: f64) -> f64 {
         for _ in 0..100 {
-            let step = (self.loss(x) - loss) / self.slope(x);
+            let (found, slope) = self.loss_and_slope(x);
+            let step = (found - loss) / slope;
+            if !step.is_finite() {
+                break;
+            }
             x -= step;
             if step.abs() <= 1e-13 * (x.abs() + self.noise) {
                 break;
@@ -166,29 +217,24 @@ impl Mixture {
         x
     }
 
-    /// `dL/dx`.
-    fn slope(&self, x: f64) -> f64 {
-        let loss = self.loss(x);
-        let weighted =
-            |part: &Part| part.probability * part.sensitivity * (self.exponent(*part, x) - loss).exp();
-        self.parts.iter().map(weighted).sum::<f64>() / (self.noise * self.noise)
-    }
-
     /// `δ(ε)` of one such step, the larger of removing and adding the unit, exactly.
     ///
     /// `P(L > ε) − e^ε Q(L > ε)`, where the loss passes epsilon at one point of the line.
     pub(crate) fn delta(&self, epsilon: f64) -> f64 {
-        let above = |x: f64, center: f64| upper_tail((x - center) / self.noise);
-        let mixed = |tail: &dyn Fn(f64) -> f64| -> f64 {
-            self.parts.iter().map(|part| part.probability * tail(part.sensitivity)).sum()
-        };
-        let x = self.at_loss(epsilon);
-        let removed = mixed(&|center| above(x, center)) - epsilon.exp() * above(x, 0.0);
-        let x = self.at_loss(-epsilon);
-        let added = above(-x, 0.0) - epsilon.exp() * mixed(&|center| above(-x, -center));
-        // e^ε may overflow where the tail that it multiplies vanishes.
-        let larger = f64::max(removed, added).max(0.0);
-        if larger.is_finite() { larger.min(1.0) } else { 1.0 }
+        // The point itself and the centres of both densities, in deviations: only tails that are chances.
+        let x = self.at_loss(epsilon) / self.noise;
+        let removed = |part: &Part| [x - part.sensitivity / self.noise, x];
+        let x = self.at_loss(-epsilon) / self.noise;
+        let added = |part: &Part| [-x, part.sensitivity / self.noise - x];
+        let (mut of_removing, mut of_adding) = (0.0, 0.0);
+        for part in &self.parts {
+            of_removing += part.probability * less_grown(removed(part), epsilon);
+            of_adding += part.probability * less_grown(added(part), epsilon);
+        }
+        if of_removing.is_nan() || of_adding.is_nan() {
+            return 1.0;
+        }
+        f64::max(of_removing, of_adding).clamp(0.0, 1.0)
     }
 
     /// What `B` falls below, and `M` exceeds, with a chance of at most `tail` each.
@@ -204,13 +250,20 @@ impl Mixture {
         let (mut low, mut high) = (0.0, self.largest_sensitivity() + deviations * self.noise);
         while high - low > 0.1 * self.noise {
             let middle = 0.5 * (low + high);
+            if middle <= low || middle >= high {
+                break;
+            }
             if above(middle) > tail { low = middle } else { high = middle }
         }
         (-deviations * self.noise, high)
     }
 }
 
-/// Chance that a standard normal is above `z`.
-pub(crate) fn upper_tail(z: f64) -> f64 {
-    0.5 * erfc(z * std::f64::consts::FRAC_1_SQRT_2)
+/// `P[Z > z] − e^ε P[Z > w]`, with its digits where the two hardly differ or one is beyond the numbers.
+fn less_grown([z, w]: [f64; 2], epsilon: f64) -> f64 {
+    if epsilon.abs() < 1.0 {
+        return (upper_tail(z) - upper_tail(w)) - epsilon.exp_m1() * upper_tail(w);
+    }
+    let grown = if w == f64::INFINITY { 0.0 } else { (epsilon + ln_upper_tail(w)).exp() };
+    upper_tail(z) - grown
 }

@@ -1,6 +1,8 @@
 //! Accounting by privacy loss distributions.
 
+use crate::bisection::least;
 use crate::composition::{Aim, Losses};
+use crate::error::check_target_delta;
 use crate::grid::{Direction, Side};
 use crate::mixture::Mixture;
 use crate::steps::{Step, Steps};
@@ -29,7 +31,8 @@ const MOST_PASSES: u32 = 8;
 /// Losses are put on an even grid so that the bound is never below the truth; Gaussian mechanisms alone are exact, and so is
 /// one step of any kind.
 /// The grid is finer than asked for where the default would be coarse next to one step's losses, and coarser
-/// where it would have more than four million points; the answer is a bound in any case.
+/// where it would have more than four million points, or as many fewer as a step has parts; the answer is a bound in any
+/// case.
 ///
 /// # Reference
 /// Doroshenko et al., arXiv:2207.04380 (connect-the-dots);
@@ -105,7 +108,7 @@ impl PldAccountant {
     /// # Ok::<(), userprint_privacy::AccountingError>(())
     /// ```
     pub fn epsilon_bracket(&self, event: &DpEvent, target_delta: f64) -> Result<Bracket, AccountingError> {
-        check_delta(target_delta)?;
+        check_target_delta(target_delta)?;
         match loss_of(event)? {
             Loss::Infinite => Ok(Bracket::exact(f64::INFINITY)),
             Loss::Gaussian { mu } => Ok(Bracket::exact(gaussian::epsilon(mu, target_delta))),
@@ -143,19 +146,19 @@ impl PldAccountant {
             Loss::Step(step) => Ok(step.delta(epsilon)),
             Loss::Steps(steps) => {
                 // Moments overestimate by far where tails are heavy; a first pass says what may be left out.
-                let by_moments =
-                    self.worst(&steps, 1e-290, |losses| losses.delta_by_moments(epsilon, 1e-290));
+                let by_moments = self.worst(&steps, 1e-290, |losses| losses.delta_by_moments(epsilon));
                 let pass = |roughly: f64| {
                     let left_out = LEFT_OUT * roughly;
-                    self.worst(&steps, left_out, |losses| self.pessimistic_delta(losses, epsilon, left_out))
+                    self.worst(&steps, left_out, |losses| self.pessimistic_delta(losses, epsilon)).min(1.0)
                 };
-                let first = pass(1e-6 * by_moments);
+                let first = pass(1e-6 * by_moments.min(1.0));
                 Ok(first.min(pass(first)))
             }
         }
     }
 
-    /// Delta at every epsilon from 0 to where it is about `1e-12`, never below the truth.
+    /// Delta at every epsilon from 0 to where it is about `1e-12`, or as small as rounding lets it be told: about `1e-14` a
+    /// step. Never below the truth.
     ///
     /// # Errors
     /// As [`Accountant::epsilon`].
@@ -196,7 +199,7 @@ impl PldAccountant {
 
     fn pessimistic_epsilon(&self, losses: &Losses<'_>, delta: f64) -> f64 {
         let by_grid = self.grid_epsilon(losses, delta, Side::Pessimistic).unwrap_or(f64::INFINITY);
-        by_grid.min(losses.epsilon_by_moments(delta, LEFT_OUT * delta))
+        by_grid.min(losses.epsilon_by_moments(delta))
     }
 
     fn optimistic_epsilon(&self, losses: &Losses<'_>, delta: f64) -> f64 {
@@ -233,17 +236,18 @@ impl PldAccountant {
         Some((tilt, least)).filter(|_| least.is_finite())
     }
 
-    fn pessimistic_delta(&self, losses: &Losses<'_>, epsilon: f64, left_out: f64) -> f64 {
-        let by_moments = losses.delta_by_moments(epsilon, left_out);
+    fn pessimistic_delta(&self, losses: &Losses<'_>, epsilon: f64) -> f64 {
+        let by_moments = losses.delta_by_moments(epsilon);
         let plan = losses.plan(losses.tilt(Aim::Epsilon(epsilon)), epsilon, self.discretization);
         let by_grid = |plan| losses.compose(&plan, Side::Pessimistic).delta(epsilon);
         plan.map_or(by_moments, |plan| by_moments.min(by_grid(plan)))
     }
 
-    /// The larger of both directions, with what may be left out.
+    /// The larger of both directions, with what may be left out; infinity where one is no number.
     fn worst(&self, steps: &[Step], left_out: f64, value: impl Fn(&Losses<'_>) -> f64) -> f64 {
         let of = |direction| value(&Losses::new(steps, direction, left_out));
-        DIRECTIONS.map(of).into_iter().fold(0.0, f64::max)
+        let worse = |most: f64, value: f64| if value.is_nan() { f64::INFINITY } else { most.max(value) };
+        DIRECTIONS.map(of).into_iter().fold(0.0, worse)
     }
 }
 
@@ -279,7 +283,7 @@ impl Accountant for PldAccountant {
     }
 
     fn epsilon(&self, event: &DpEvent, target_delta: f64) -> Result<f64, AccountingError> {
-        check_delta(target_delta)?;
+        check_target_delta(target_delta)?;
         match loss_of(event)? {
             Loss::Infinite => Ok(f64::INFINITY),
             Loss::Gaussian { mu } => Ok(gaussian::epsilon(mu, target_delta)),
@@ -326,17 +330,5 @@ fn one_step_epsilon(step: &Mixture, delta: f64) -> f64 {
         }
         (low, high) = (high, 2.0 * high);
     }
-    while high - low > 1e-15 * high {
-        let middle = 0.5 * (low + high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if step.delta(middle) <= delta { high = middle } else { low = middle }
-    }
-    high
-}
-
-fn check_delta(found: f64) -> Result<(), AccountingError> {
-    let is_fine = found > 0.0 && found < 1.0;
-    if is_fine { Ok(()) } else { Err(AccountingError::TargetDelta { found }) }
+    least(low, high, |epsilon| step.delta(epsilon) <= delta)
 }

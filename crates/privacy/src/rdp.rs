@@ -1,5 +1,6 @@
 //! Accounting by Rényi differential privacy.
 
+use crate::error::check_target_delta;
 use crate::mixture::Mixture;
 use crate::moments::Moments;
 use crate::steps::Steps;
@@ -66,12 +67,7 @@ impl RdpAccountant {
         if !(order.is_finite() && order > 1.0) {
             return Err(AccountingError::Order { found: order });
         }
-        Ok(match Steps::of(event)? {
-            Steps::NotPrivate => f64::INFINITY,
-            Steps::Private(steps) => {
-                steps.iter().map(|step| step.count * divergence(&step.mixture, order)).sum()
-            }
-        })
+        Ok(of_steps(&Steps::of(event)?, order))
     }
 }
 
@@ -82,12 +78,11 @@ impl Accountant for RdpAccountant {
 
     /// `ε = min over α of rdp(α) + log((α−1)/α) − (log δ + log α) / (α−1)`, at least 0.
     fn epsilon(&self, event: &DpEvent, target_delta: f64) -> Result<f64, AccountingError> {
-        if !(target_delta > 0.0 && target_delta < 1.0) {
-            return Err(AccountingError::TargetDelta { found: target_delta });
-        }
+        check_target_delta(target_delta)?;
+        let steps = Steps::of(event)?;
         let mut least = f64::INFINITY;
         for &order in &self.orders {
-            let divergence = self.divergence(event, order)?;
+            let divergence = of_steps(&steps, order);
             let epsilon =
                 divergence + (-1.0 / order).ln_1p() - (target_delta.ln() + order.ln()) / (order - 1.0);
             // No divergence at all is no loss at all, which the conversion is too coarse to see.
@@ -97,12 +92,23 @@ impl Accountant for RdpAccountant {
     }
 }
 
+fn of_steps(steps: &Steps, order: f64) -> f64 {
+    match steps {
+        Steps::NotPrivate => f64::INFINITY,
+        Steps::Private(steps) => steps.iter().map(|step| step.count * divergence(&step.mixture, order)).sum(),
+    }
+}
+
 /// Of one step: in closed form, by the binomial expansion, or by quadrature.
 fn divergence(mixture: &Mixture, order: f64) -> f64 {
     let found = match (mixture.mu(), mixture.sampling_probability()) {
         (Some(mu), _) => 0.5 * order * mu * mu,
         (None, Some(q)) => subsampled_gaussian::divergence(mixture, q, order),
-        (None, None) => Moments::new(mixture, order).log(order) / (order - 1.0),
+        (None, None) => {
+            // The other direction is no larger for two parts (Mironov et al., Theorem 5); for more it is not known.
+            let moments = Moments::new(mixture, order);
+            moments.log(order).max(moments.log(1.0 - order)) / (order - 1.0)
+        }
     };
     // Rounding must never turn some loss into none.
     if found.is_nan() { f64::INFINITY } else { found.max(f64::MIN_POSITIVE) }

@@ -104,7 +104,7 @@ fn is_composition(event: &DpEvent) -> bool {
     }
 }
 
-fn checked_probability(found: f64) -> Result<f64, AccountingError> {
+pub(crate) fn checked_probability(found: f64) -> Result<f64, AccountingError> {
     let is_fine = (0.0..=1.0).contains(&found);
     if is_fine { Ok(found) } else { Err(AccountingError::SamplingProbability { found }) }
 }

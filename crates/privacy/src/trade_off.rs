@@ -162,7 +162,8 @@ impl TradeOff {
 
 /// `min(e^ε x + δ, 1 − e^{−ε} (1 − δ − x))`, within [x, 1].
 fn max_tpr_at(epsilon: f64, delta: f64, fpr: f64) -> f64 {
-    let rising = epsilon.exp() * fpr + delta;
+    // e^ε may be beyond the numbers.
+    let rising = if fpr > 0.0 { epsilon.exp() * fpr + delta } else { delta };
     let falling = 1.0 - (-epsilon).exp() * (1.0 - delta - fpr);
     rising.min(falling).clamp(fpr, 1.0)
 }

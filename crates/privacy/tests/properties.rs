@@ -143,11 +143,12 @@ fn values_that_mean_nothing_are_named() {
         );
         let several = DpEvent::gaussian(1.0).repeated(2).poisson_sampled(0.1);
         assert!(matches!(error(&several, 1e-5), AccountingError::Unsupported { .. }));
-        let outside = DpEvent::example_sampled(1.0, 1.5, 4);
-        assert!(matches!(
-            error(&outside, 1e-5),
-            AccountingError::MixtureLength { .. } | AccountingError::MixtureProbability { .. }
-        ));
+        for found in [-0.1, 1.5] {
+            let outside = DpEvent::example_sampled(1.0, found, 4);
+            assert_eq!(error(&outside, 1e-5), AccountingError::SamplingProbability { found });
+            let nested = DpEvent::gaussian(1.0).poisson_sampled(0.25).poisson_sampled(found);
+            assert_eq!(nested.for_group(2), Err(AccountingError::SamplingProbability { found }));
+        }
     }
     for found in [0.0, -1.0, 2.0, f64::INFINITY] {
         assert_eq!(PldAccountant::new(found), Err(AccountingError::Discretization { found }));
@@ -163,11 +164,47 @@ fn values_that_mean_nothing_are_named() {
     assert!(matches!(MuGdp::exact(&sgd(1.0, 0.1, 2)), Err(AccountingError::Unsupported { .. })));
 }
 
+/// Noise so small that `e^ε` and its tails are beyond the numbers: one step has a closed form to compare with.
+#[test]
+fn hardly_any_noise_is_hardly_any_privacy() {
+    let epsilon = |event: &DpEvent| PldAccountant::default().epsilon(event, 1e-6).unwrap();
+    // By mpmath, 40 digits.
+    for (noise, q, exact) in [(0.02, 0.5, 1_478.919_537_663_267), (0.1, 0.5, 94.599_515_337_826_26)] {
+        let found = epsilon(&sgd(noise, q, 1));
+        assert!((found / exact - 1.0).abs() < 1e-12, "{noise}: {found}, expected {exact}");
+    }
+    let mut last = 0.0;
+    for noise in [0.1, 0.02, 1e-3, 1e-8, 1e-16, 1e-17] {
+        for steps in [1, 2, 9] {
+            let found = epsilon(&sgd(noise, 0.5, steps));
+            assert!(found >= 0.99 * last, "{noise}, {steps} steps: {found} after {last}");
+        }
+        last = epsilon(&sgd(noise, 0.5, 1));
+    }
+    let error =
+        calibrate::noise_multiplier(&PldAccountant::default(), &|noise| sgd(noise, 0.5, 1), 1_000.0, 1e-6);
+    let noise = error.unwrap();
+    assert!((0.02..0.03).contains(&noise), "{noise}");
+}
+
+#[test]
+fn a_profile_is_no_claim_beyond_its_end() {
+    let mu = |event: &DpEvent, least_delta| {
+        MuGdp::from_profile(&PldAccountant::default().profile(event).unwrap(), least_delta)
+    };
+    assert!(matches!(mu(&DpEvent::NonPrivate, 1e-6), Err(AccountingError::ProfileEnds { ends_at: 1.0, .. })));
+    assert!(mu(&sgd(1.0, 0.01, 1_000), 1e-6).is_ok());
+    assert!(matches!(mu(&sgd(1.0, 0.01, 1_000), 1e-20), Err(AccountingError::ProfileEnds { .. })));
+}
+
 #[test]
 fn calibration_says_where_no_noise_will_do() {
     let accountant = PldAccountant::default();
     let error = calibrate::noise_multiplier(&accountant, &|_| DpEvent::NonPrivate, 1.0, 1e-5).unwrap_err();
     assert!(matches!(error, AccountingError::OutOfReach { target_epsilon: 1.0, found: f64::INFINITY, .. }));
+    let idle = |noise| DpEvent::gaussian(noise).poisson_sampled(0.0);
+    let error = calibrate::noise_multiplier(&accountant, &idle, 1.0, 1e-5).unwrap_err();
+    assert!(matches!(error, AccountingError::AnyNoise { .. }));
     let nan = calibrate::noise_multiplier(&accountant, &DpEvent::gaussian, f64::NAN, 1e-5).unwrap_err();
     assert!(matches!(nan, AccountingError::Epsilon { .. }));
 }

@@ -28,7 +28,7 @@ pub(crate) struct StatsArgs {
     /// Column of statistics; higher means held-in.
     #[arg(long, default_value = "statistic")]
     column: String,
-    /// Resamples of users.
+    /// Resamples of users; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     bootstrap: u32,
     /// Seed of the resamples.
@@ -42,6 +42,8 @@ pub(crate) struct StatsArgs {
 /// What one column says.
 #[derive(Debug, Serialize)]
 struct Found {
+    /// Who says so, where several tools are compared.
+    peer: &'static str,
     users: usize,
     held_in: usize,
     held_out: usize,
@@ -54,7 +56,8 @@ struct Found {
     hull_auroc: f64,
     /// Null where there are too few held-out users to say.
     tpr_at_fpr: BTreeMap<String, Option<f64>>,
-    bootstrap_std: f64,
+    /// With `resamples - 1` in the denominator; null without resamples.
+    bootstrap_std: Option<f64>,
     seconds: f64,
 }
 
@@ -80,6 +83,7 @@ impl StatsArgs {
         });
         let interval = roc.auroc_interval(0.05)?;
         Ok(Found {
+            peer: "userprint",
             users: table.statistic.len(),
             held_in: n_held_in,
             held_out: table.held_in.len() - n_held_in,
@@ -92,7 +96,10 @@ impl StatsArgs {
             },
             hull_auroc: roc.hull_auroc(),
             tpr_at_fpr: tpr_at_fpr.collect::<Result<_, _>>()?,
-            bootstrap_std: Resamples::of_auroc(&roc, self.bootstrap, self.seed)?.summary().std_dev,
+            bootstrap_std: match self.bootstrap {
+                0 => None,
+                resamples => Some(Resamples::of_auroc(&roc, resamples, self.seed)?.summary().std_dev),
+            },
             seconds: start.elapsed().as_secs_f64(),
         })
     }
@@ -110,11 +117,13 @@ impl Found {
                 self.auroc_interval[1],
                 if self.is_interval_approximate { ", approximate" } else { "" }
             ),
-            format!(
-                "            bootstrap over users: standard deviation {:.4}, {} resamples",
-                self.bootstrap_std,
-                n(args.bootstrap as usize)
-            ),
+            match self.bootstrap_std {
+                Some(std_dev) => format!(
+                    "            bootstrap over users: standard deviation {std_dev:.4}, {} resamples",
+                    n(args.bootstrap as usize)
+                ),
+                None => "            no bootstrap".to_owned(),
+            },
             format!("hull        {:.4}   not to be compared with a plain AUROC", self.hull_auroc),
         ];
         for fpr in FPRS {

@@ -37,6 +37,30 @@ fn epsilon_of_a_known_training() {
     assert!(caps[0] < caps[1], "{tight}");
 }
 
+/// Users with many examples, of which nearly every step has some: a bound that was once 0.
+#[test]
+fn epsilon_of_a_user_with_many_examples() {
+    let args = [
+        "epsilon",
+        "--noise-multiplier",
+        "10",
+        "--sampling-probability",
+        "0.5",
+        "--steps",
+        "2",
+        "--delta",
+        "1e-6",
+        "--users",
+        "10",
+        "--examples-per-user",
+        "100",
+    ];
+    let found = json(&args);
+    check_close(&found["epsilon"], 64.49, 1e-3);
+    let renyi = json(&[&args[..], &["--accountant", "rdp"]].concat());
+    assert!(renyi["epsilon"].as_f64() > found["epsilon"].as_f64());
+}
+
 /// At most four examples a user: a mixture of Gaussians, published as 10.01530.
 #[test]
 fn epsilon_of_a_user() {

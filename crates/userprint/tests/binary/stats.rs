@@ -36,7 +36,9 @@ fn known_answers() {
     assert_eq!(found["auroc"], 11.0 / 16.0);
     assert_eq!(found["hull_auroc"], 13.0 / 16.0);
     assert!((found["delong_variance"].as_f64().unwrap() - 23.0 / 384.0).abs() < 1e-15);
-    assert_eq!(found["users"], 8);
+    assert_eq!((&found["users"], &found["peer"]), (&Value::from(8), &Value::from("userprint")));
+    let none = json(&folder, &["stats", "statistics.parquet", "--bootstrap", "0", "--json"]);
+    assert_eq!((&none["bootstrap_std"], &none["auroc"]), (&Value::Null, &found["auroc"]));
     assert_eq!(found["is_interval_approximate"], true);
     // Four held-out users show no rate below a quarter.
     assert_eq!(found["tpr_at_fpr"]["0.1"], Value::Null);
