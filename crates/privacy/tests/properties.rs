@@ -171,7 +171,7 @@ fn hardly_any_noise_is_hardly_any_privacy() {
     // By mpmath, 40 digits.
     for (noise, q, exact) in [(0.02, 0.5, 1_478.919_537_663_267), (0.1, 0.5, 94.599_515_337_826_26)] {
         let found = epsilon(&sgd(noise, q, 1));
-        assert!((found / exact - 1.0).abs() < 1e-12, "{noise}: {found}, expected {exact}");
+        assert!((found / exact - 1.0).abs() < 1e-11, "{noise}: {found}, expected {exact}");
     }
     let mut last = 0.0;
     for noise in [0.1, 0.02, 1e-3, 1e-8, 1e-16, 1e-17] {
