@@ -9,7 +9,9 @@ use burn::tensor::ops::FloatTensor;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
+use crate::backend::wrap;
 use crate::norm::Centring;
+use crate::tap::Tap;
 
 #[derive(Debug)]
 struct Gelu;
@@ -58,7 +60,29 @@ impl<B: KernelBackend> Backward<B, 1> for Rotate {
     }
 }
 
+#[derive(Debug)]
+struct Tapped;
+
+impl<B: KernelBackend> Backward<B, 1> for Tapped {
+    type State = Tap;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let tap = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| {
+            tap.keep(wrap::<B>(dy.clone()));
+            dy
+        });
+    }
+}
+
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
+    fn tapped(x: FloatTensor<Self>, tap: &Tap) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(Tapped, [x.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(ops) => ops.finish(tap.clone(), x.primitive),
+            OpsKind::UnTracked(ops) => ops.finish(x.primitive),
+        }
+    }
+
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {
         match Backward::<B, 1>::prepare::<C>(Gelu, [x.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(ops) => ops.finish(x.primitive.clone(), B::gelu_new(x.primitive)),

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorPrimitive};
 use crate::attention::Mask;
 use crate::head::{self, Head, TokenMoments};
 use crate::norm::Centring;
+use crate::tap::Tap;
 use crate::tensor_ops;
 
 /// A backend with this crate's operations: by default in tensor operations, on the processor in fused loops.
@@ -87,6 +88,11 @@ pub trait KernelBackend: Backend {
         let targets = Tensor::from_primitive(targets);
         let (losses, gradient) = tensor_ops::cross_entropy(wrap::<Self>(logits), targets, wrap(weights));
         (unwrap(losses), unwrap(gradient))
+    }
+
+    /// See [`crate::tap::tapped`].
+    fn tapped(x: FloatTensor<Self>, _: &Tap) -> FloatTensor<Self> {
+        x
     }
 
     /// See [`head::token_log_probs`].

@@ -1,5 +1,7 @@
 //! The language-model head in tiles: token log-probabilities, and the loss with its gradients.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::KernelBackend;
@@ -25,10 +27,42 @@ impl<B: Backend> Head<B> {
         soft_capped(hidden.matmul(self.weight.clone().transpose()), self.soft_cap)
     }
 
+    /// `−weights_i log p_i` of some rows, `[rows, 1]`, and its gradient by the logits, `[rows, v]`.
+    ///
+    /// `tile` is the hidden states of those rows of all.
+    pub(crate) fn cross_entropy(
+        &self,
+        tile: &Tensor<B, 2>,
+        targets: &Tensor<B, 1, Int>,
+        weights: &Tensor<B, 1>,
+        rows: Range<usize>,
+    ) -> (Tensor<B, 2>, Tensor<B, 2>)
+    where
+        B: KernelBackend,
+    {
+        let n = rows.len();
+        let target: Tensor<B, 2, Int> = targets.clone().slice([rows.clone()]).reshape([n, 1]);
+        let weights: Tensor<B, 2> = weights.clone().slice([rows]).reshape([n, 1]);
+        let logits = self.logits(tile.clone());
+        let slope =
+            self.soft_cap.map(|cap| logits.clone().div_scalar(cap).powi_scalar(2).neg().add_scalar(1.0));
+        let (losses, d_logits) = B::cross_entropy(unwrap(logits), target.into_primitive(), unwrap(weights));
+        // tanh′ = 1 − tanh².
+        let d_logits = match slope {
+            Some(slope) => wrap::<B>(d_logits) * slope,
+            None => wrap::<B>(d_logits),
+        };
+        (wrap(losses), d_logits)
+    }
+
     /// Row ranges whose logits fit in a tile.
-    fn tiles(&self, hidden: &Tensor<B, 2>) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
-        let n = hidden.dims()[0];
-        let rows = (TILE_LOGITS / self.weight.dims()[0]).max(1);
+    fn tiles(&self, hidden: &Tensor<B, 2>) -> impl Iterator<Item = Range<usize>> + use<B> {
+        self.tiles_of(hidden.dims()[0], 1)
+    }
+
+    /// The same for `n` rows that come in groups, each whole in one tile.
+    pub(crate) fn tiles_of(&self, n: usize, group: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+        let rows = (TILE_LOGITS / self.weight.dims()[0] / group).max(1) * group;
         (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
     }
 }
@@ -141,20 +175,9 @@ pub fn head_loss<B: KernelBackend>(
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor<B, 2>> = None;
     for rows in head.tiles(hidden) {
-        let n = rows.len();
         let tile = hidden.clone().slice([rows.clone()]);
-        let target: Tensor<B, 2, Int> = targets.clone().slice([rows.clone()]).reshape([n, 1]);
-        let weights: Tensor<B, 2> = weights.clone().slice([rows]).reshape([n, 1]);
-        let logits = head.logits(tile.clone());
-        let slope =
-            head.soft_cap.map(|cap| logits.clone().div_scalar(cap).powi_scalar(2).neg().add_scalar(1.0));
-        let (losses, d_logits) = B::cross_entropy(unwrap(logits), target.into_primitive(), unwrap(weights));
-        loss = loss + wrap::<B>(losses).sum();
-        // tanh′ = 1 − tanh².
-        let d_logits = match slope {
-            Some(slope) => wrap::<B>(d_logits) * slope,
-            None => wrap::<B>(d_logits),
-        };
+        let (losses, d_logits) = head.cross_entropy(&tile, targets, weights, rows);
+        loss = loss + losses.sum();
         d_hidden.push(d_logits.clone().matmul(head.weight.clone()));
         if !frozen {
             let tile_d_weight = d_logits.transpose().matmul(tile);

@@ -16,6 +16,8 @@ pub mod inference;
 pub mod norm;
 pub mod plain;
 pub mod rotary;
+pub mod tap;
 mod tensor_ops;
+pub mod units;
 
 pub use backend::KernelBackend;
