@@ -251,6 +251,16 @@ mod tests {
         }]
     }
 
+    fn detection() -> Detection {
+        Detection {
+            false_discovery_rate: 0.05,
+            held_in: 3,
+            held_out: 0,
+            least_p_value: 0.04,
+            least_detected: Some(38),
+        }
+    }
+
     fn left_out() -> Vec<LeftOutRow> {
         let (statistic, reason) = ("min_k_20".to_string(), "it needs tokens".to_string());
         vec![LeftOutRow { statistic, aggregate: None, reason }]
@@ -286,13 +296,7 @@ mod tests {
             seed: 7,
             void: Vec::new(),
             checks: vec![check()],
-            detection: Detection {
-                false_discovery_rate: 0.05,
-                held_in: 3,
-                held_out: 0,
-                least_p_value: 0.04,
-                least_detected: Some(38),
-            },
+            detection: detection(),
             statistic: "token_mean_likelihood_ratio".to_string(),
             aggregate: "mean".to_string(),
             auroc: 0.71,
@@ -407,7 +411,7 @@ mod tests {
     fn says_what_was_left_out_under_the_attacks() {
         let html = page(&results(), &HELD_IN, &HELD_OUT);
         let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text}"));
-        let found = at("Left out: min-k 20 (it needs tokens).");
+        let found = at("Left out: min k 20 (it needs tokens).");
         assert!(at("Validity checks") < at("<h2>Attacks") && at("<h2>Attacks") < found);
         assert!(found < at("<h2>Users detected"));
         let all = Results { attacks_left_out: Vec::new(), ..results() };

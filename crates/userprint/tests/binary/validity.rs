@@ -67,7 +67,15 @@ fn write(folder: &ExperimentFolder, rows: &[Row]) {
 ///
 /// Sides and roles depend on ids alone, so that they stay.
 fn run(rows: &[Row], change: impl FnOnce(&mut Vec<Row>, &Partition)) -> (ExperimentFolder, Said, Value) {
-    let folder = ExperimentFolder::new(&experiment());
+    run_experiment(&experiment(), rows, change)
+}
+
+fn run_experiment(
+    experiment: &str,
+    rows: &[Row],
+    change: impl FnOnce(&mut Vec<Row>, &Partition),
+) -> (ExperimentFolder, Said, Value) {
+    let folder = ExperimentFolder::new(experiment);
     write(&folder, rows);
     folder.userprint(&["run", "experiment.toml", "--until", "prepare"]).assert_success();
     let partition = folder.path(&format!("{RUN}/partition.parquet"));
@@ -130,26 +138,40 @@ fn users_of_another_source_void() {
     check_void(&sound(), elsewhere, "source_shift", reason);
 }
 
-/// Each attack example of a held-in user is one of its training examples but for the last word.
+/// Makes each attack example of a held-in user one of its training examples but for the last word.
+fn copy_training_examples(rows: &mut [Row], partition: &Partition) {
+    let of = rows.to_vec();
+    for row in rows.iter_mut().filter(|row| membership(partition, &row.user) == Membership::HeldIn) {
+        let has = |id: &str, role| {
+            roles(partition, &row.user).any(|(known, found)| known == id && found == Some(role))
+        };
+        if has(&row.example, Role::Attack) {
+            let trained = of.iter().find(|other| other.user == row.user && has(&other.example, Role::Train));
+            let text = &trained.expect("a user has training examples").text;
+            row.text = format!("{} another", text.rsplit_once(' ').expect("words").0);
+        }
+    }
+}
+
 #[test]
 fn attack_examples_that_were_trained_on_void() {
-    let copy = |rows: &mut Vec<Row>, partition: &Partition| {
-        let of = rows.clone();
-        for row in rows.iter_mut().filter(|row| membership(partition, &row.user) == Membership::HeldIn) {
-            let has = |id: &str, role| {
-                roles(partition, &row.user).any(|(known, found)| known == id && found == Some(role))
-            };
-            if has(&row.example, Role::Attack) {
-                let trained =
-                    of.iter().find(|other| other.user == row.user && has(&other.example, Role::Train));
-                let text = &trained.expect("a user has training examples").text;
-                row.text = format!("{} another", text.rsplit_once(' ').expect("words").0);
-            }
-        }
-    };
     let reason = "36 of 36 attack examples of held-in users are near-duplicates of training examples, a share of \
                   1.000, more than .05 above the 0.000 of held-out users";
+    let copy = |rows: &mut Vec<Row>, partition: &Partition| copy_training_examples(rows, partition);
     check_void(&sound(), copy, "leakage", reason);
+}
+
+/// A training example that a cap removed was not trained on, and no copy of it counts.
+#[test]
+fn copies_of_examples_that_were_filtered_out_are_fresh() {
+    let capped = experiment().replace("[target]", "[target]\nmax_examples_per_user = 1");
+    let copy = |rows: &mut Vec<Row>, partition: &Partition| copy_training_examples(rows, partition);
+    let (_, _, results) = run_experiment(&capped, &sound(), copy);
+    let leakage = array(&results["checks"]).iter().find(|check| check["check"] == "leakage");
+    let found = leakage.and_then(|check| check["found"].as_str()).expect("it was made");
+    let n_copies: usize = found.split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
+    // Of each user one of seven is kept; that it is the copied one of all has chance 7^-18.
+    assert!(n_copies < 36 && n_copies.is_multiple_of(2), "{found}");
 }
 
 /// `Ada07` and `ada07 ` are one person to everyone but a computer; some such pairs fall apart.
