@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use userprint_attack::validity::Check;
+
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
 use crate::results::{
     AssociationRow, AttackRow, CheckRow, Detection, FactorRow, LeftOutRow, Results, ShareRow,
 };
-use userprint_attack::validity::Check;
 
 /// A titled table; `note` explains it in a sentence or two.
 pub(super) struct Table {
