@@ -47,6 +47,29 @@ pub fn example_statistics(
     statistics_with_target(examples, examples.target(), statistic)
 }
 
+/// The same with the reference's scores in the place of the target's: what texts are like before any fine-tuning.
+///
+/// # Errors
+/// Those of [`example_statistics()`].
+///
+/// ```
+/// use userprint_attack::example_statistics::reference_statistics;
+/// use userprint_attack::{LogLikelihood, ScoredExamples};
+/// use userprint_core::{TextScores, UserIdx};
+/// let scores = |log_likelihood| TextScores {
+///     log_likelihood: vec![log_likelihood], n_tokens: vec![3], ..TextScores::default()
+/// };
+/// let examples = ScoredExamples::new(vec![UserIdx(0)], vec![true], scores(-1.0), scores(-2.0))?;
+/// assert_eq!(reference_statistics(&examples, &LogLikelihood)?.statistic, [-2.0]);
+/// # Ok::<(), userprint_attack::AttackError>(())
+/// ```
+pub fn reference_statistics(
+    examples: &ScoredExamples,
+    statistic: &dyn Statistic,
+) -> Result<ExampleStatistics, AttackError> {
+    statistics_with_target(examples, examples.reference(), statistic)
+}
+
 /// The same with other scores in the place of the target's, one row an example.
 pub(crate) fn statistics_with_target(
     examples: &ScoredExamples,

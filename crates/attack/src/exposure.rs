@@ -29,10 +29,10 @@ pub enum Factor {
     TrainTokens,
     /// Number of them that repeat another example of the user.
     Duplicates,
-    /// Share of the attack examples' n-grams that the user's other texts have and no other user's.
+    /// Share of the attack examples' phrases that the user's other texts have and no other user's.
     PhraseOverlap,
-    /// Distance of the user's n-grams from the other users'.
-    NGramDivergence,
+    /// Distance of the user's words, taken one by one, from the other users'.
+    WordDivergence,
     /// Loss of the attack examples under the reference, nats per token.
     ReferenceLoss,
     /// `KL(D_u || D_-u)`, nats per document, see [`divergence_from_scores`]; not independent of the statistic.
@@ -54,21 +54,11 @@ impl Factor {
             Self::TrainTokens => "n_train_tokens",
             Self::Duplicates => "n_duplicates",
             Self::PhraseOverlap => "phrase_overlap",
-            Self::NGramDivergence => "ngram_divergence",
+            Self::WordDivergence => "word_divergence",
             Self::ReferenceLoss => "reference_loss",
             Self::Kl => "kl",
             Self::ChiSquare => "chi_square",
         }
-    }
-
-    /// Whether it is made of the scores that the statistic is made of, so that the two go together by arithmetic.
-    ///
-    /// ```
-    /// use userprint_attack::exposure::Factor;
-    /// assert!(Factor::Kl.is_from_scores() && !Factor::NGramDivergence.is_from_scores());
-    /// ```
-    pub fn is_from_scores(self) -> bool {
-        matches!(self, Self::Kl | Self::ChiSquare)
     }
 }
 

@@ -21,7 +21,7 @@ pub struct LearnedSettings {
 /// For each fold, features are standardised by mean and standard deviation over the users of the other folds, a
 /// logistic regression tells held-in from held-out among those, and the fold's users get the weighted sum `w z`,
 /// less its mean over the fold and over its standard deviation there.
-/// No user's label has a part in what that user gets.
+/// No user's label has a part in the weights that the user is judged by.
 /// A feature that is constant over a training part has weight 0 there.
 ///
 /// Why sums are standardised within the fold: a fold's weights lean towards the labels of all other folds, and

@@ -34,7 +34,7 @@ pub mod validity;
 pub use aggregate::Aggregate;
 pub use audit::{AuditPlan, UserAudit, audit_users};
 pub use error::{AttackError, Model};
-pub use example_statistics::{ExampleStatistics, example_statistics};
+pub use example_statistics::{ExampleStatistics, example_statistics, reference_statistics};
 pub use examples::{NamedScores, ScoredExamples};
 pub use grid::{Grid, GridCell, LeftOut, grid};
 pub use knowledge::{KnowledgePoint, knowledge_curve, knowledge_steps};

@@ -2,7 +2,7 @@
 
 use userprint_stats::{Side, StatsError, benjamini_hochberg_adjusted, conformal_p_values};
 
-use crate::result::sides;
+use crate::result::{sides, split};
 use crate::{AttackError, UserStatistics};
 
 /// What the attack says of every user, in columns in the order of [`UserStatistics`].
@@ -114,7 +114,7 @@ impl PerUser {
 /// # Ok::<(), userprint_attack::AttackError>(())
 /// ```
 pub fn per_user(users: &UserStatistics, rate: f64) -> Result<PerUser, AttackError> {
-    let (held_in, mut held_out) = sides(users)?;
+    let (held_in, held_out) = sides(users)?;
     if held_in.is_empty() {
         return Err(StatsError::EmptySide { side: Side::HeldIn }.into());
     }
@@ -124,12 +124,8 @@ pub fn per_user(users: &UserStatistics, rate: f64) -> Result<PerUser, AttackErro
     if !(rate > 0.0 && rate < 1.0) {
         return Err(StatsError::RateOutOfRange { name: "false discovery rate", value: rate }.into());
     }
-    let mut p_value = conformal_p_values(&users.statistic, &held_out)?;
-    held_out.sort_unstable_by(f64::total_cmp);
+    let p_value = rank_p_values(&users.statistic, &users.held_in)?;
     let n_held_out = held_out.len();
-    for (row, &value) in users.statistic.iter().enumerate().filter(|row| !users.held_in[row.0]) {
-        p_value[row] = n_at_least(&held_out, value) as f64 / n_held_out as f64;
-    }
     let q_value = benjamini_hochberg_adjusted(&p_value)?;
     let is_detected: Vec<bool> = q_value.iter().map(|&q_value| q_value <= rate).collect();
     let n_detected = |wanted: bool| {
@@ -147,9 +143,17 @@ pub fn per_user(users: &UserStatistics, rate: f64) -> Result<PerUser, AttackErro
     })
 }
 
-/// How many of some ascending values are at least `value`.
-fn n_at_least(sorted: &[f64], value: f64) -> usize {
-    sorted.len() - sorted.partition_point(|&other| other < value)
+/// The p-value of each user, `(1 + #{held-out >= t}) / (1 + n)`, a held-out user left out of those it is ranked among.
+pub(crate) fn rank_p_values(statistic: &[f64], held_in: &[bool]) -> Result<Vec<f64>, StatsError> {
+    let mut held_out = split(statistic, held_in).1;
+    let mut p_value = conformal_p_values(statistic, &held_out)?;
+    held_out.sort_unstable_by(f64::total_cmp);
+    for ((p_value, value), _) in p_value.iter_mut().zip(statistic).zip(held_in).filter(|row| !row.1) {
+        // The user itself is the one that is added.
+        let as_high = held_out.len() - held_out.partition_point(|other| other < value);
+        *p_value = as_high as f64 / held_out.len() as f64;
+    }
+    Ok(p_value)
 }
 
 /// From 1 for the highest value; ties share the best.

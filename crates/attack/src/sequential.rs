@@ -7,6 +7,7 @@ use userprint_core::{Seed, UserIdx};
 use userprint_stats::{Decision, Interval, Roc, RocPoint, Side, Sprt, StatsError, clopper_pearson};
 
 use crate::example_statistics::UserExamples;
+use crate::folds::stratified_folds;
 use crate::result::split;
 use crate::{AttackError, ExampleStatistics};
 use density::Density;
@@ -31,21 +32,6 @@ pub enum Boundary {
     /// Holds the rates for users that are exchangeable with them, whatever the densities: the highest ratio that a
     /// user ever reaches is ranked among those of other held-out users, the lowest among held-in users.
     Calibrated,
-}
-
-impl Boundary {
-    /// The name in files.
-    ///
-    /// ```
-    /// assert_eq!(userprint_attack::sequential::Boundary::Calibrated.name(), "calibrated");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WaldIndependent => "wald_independent",
-            Self::WaldUserEffect => "wald_user_effect",
-            Self::Calibrated => "calibrated",
-        }
-    }
 }
 
 /// The rates that a sequential attack is asked to hold, and how.
@@ -192,7 +178,9 @@ pub fn sequential(
     for user in &mut users {
         user.statistic.shuffle(&mut stream.named("order").indexed(u64::from(user.user.0)).rng());
     }
-    let halves = halves(&users, stream)?;
+    let side: Vec<bool> = users.iter().map(|user| user.held_in).collect();
+    check_sides(&side)?;
+    let halves = stratified_folds(&side, 2, stream)?;
     let mut stops = vec![Stop { decision: Decision::Open, n_examples: 0 }; users.len()];
     for half in [0, 1] {
         let (judged, fitted): (Vec<usize>, Vec<usize>) =
@@ -233,21 +221,14 @@ struct Stop {
     n_examples: u32,
 }
 
-/// Which half each user is in; each side is dealt evenly.
-fn halves(users: &[UserExamples], stream: Seed) -> Result<Vec<usize>, AttackError> {
-    let mut half = vec![0; users.len()];
-    for (side, wanted) in [(Side::HeldIn, true), (Side::HeldOut, false)] {
-        let mut of_side: Vec<usize> =
-            (0..users.len()).filter(|&user| users[user].held_in == wanted).collect();
-        if of_side.len() < MIN_USERS {
-            return Err(AttackError::TooFewUsers { side, found: of_side.len(), needed: MIN_USERS });
-        }
-        of_side.shuffle(&mut stream.named(&side.to_string()).rng());
-        for (place, user) in of_side.into_iter().enumerate() {
-            half[user] = place % 2;
+fn check_sides(side: &[bool]) -> Result<(), AttackError> {
+    for (name, wanted) in [(Side::HeldIn, true), (Side::HeldOut, false)] {
+        let found = side.iter().filter(|&&held_in| held_in == wanted).count();
+        if found < MIN_USERS {
+            return Err(AttackError::TooFewUsers { side: name, found, needed: MIN_USERS });
         }
     }
-    Ok(half)
+    Ok(())
 }
 
 fn stop_at_wald(mut wald: Sprt, increments: &[f64]) -> Result<Stop, StatsError> {
@@ -322,6 +303,8 @@ impl Threshold {
     fn beyond(&self, own: Option<f64>) -> Result<f64, AttackError> {
         let n_others = self.highest.len() - usize::from(own.is_some());
         let n_allowed = (self.rate * (1 + n_others) as f64 + 1e-9).floor() as usize;
+        // A rate just below 1 rounds up to all of them and one more.
+        let n_allowed = n_allowed.min(n_others);
         if n_allowed == 0 {
             let (side, rate) = (self.side, self.rate);
             return Err(AttackError::TooFewToCalibrate { side, rate, found: n_others });

@@ -6,6 +6,7 @@ use userprint_stats::{Alternative, welch};
 use crate::example_statistics::UserExamples;
 use crate::folds::stratified_folds;
 use crate::learned::Combination;
+use crate::per_user::rank_p_values;
 use crate::{AttackError, ExampleStatistics};
 
 /// A test for each user, in columns sorted by user.
@@ -32,8 +33,8 @@ pub struct SetLevelTests {
 /// On one half, a logistic regression over users' mean statistics weighs the statistics.
 /// Each user of the other half gets Welch's `t` of its examples' weighted sums against those of the first half's
 /// held-out users; then the halves change places.
-/// Nothing about a judged user, its label included, enters what it is judged by, so that held-out users of the
-/// judged half and users without an effect are exchangeable, and
+/// Nothing about a judged user, its label included, enters the weights or the texts that it is judged by, so that
+/// held-out users of the judged half and users without an effect are exchangeable, and
 /// `p = (1 + #{held-out v of the half: t_v >= t_u}) / (1 + n_out)`, a held-out user itself left out, holds its level
 /// whatever the examples' distribution.
 /// It cannot be below `1 / (1 + n_out)` with `n_out` held-out users in the half.
@@ -157,13 +158,10 @@ fn judge(
         let test = welch(&users[user].sums(&weights), &compared, Alternative::Greater)?;
         (tests.t[user], tests.t_test_p_value[user]) = (test.t, test.p_value);
     }
-    let mut calibration: Vec<f64> = judged.iter().filter(held_out).map(|&user| tests.t[user]).collect();
-    calibration.sort_unstable_by(f64::total_cmp);
-    for &user in judged {
-        let as_high = calibration.len() - calibration.partition_point(|t| *t < tests.t[user]);
-        // A held-out user counts itself among those as high, and is one of the calibration.
-        let added = usize::from(users[user].held_in);
-        tests.p_value[user] = (added + as_high) as f64 / (added + calibration.len()) as f64;
+    let of_judged = |user: &usize| (tests.t[*user], users[*user].held_in);
+    let (t, held_in): (Vec<f64>, Vec<bool>) = judged.iter().map(of_judged).unzip();
+    for (&user, p_value) in judged.iter().zip(rank_p_values(&t, &held_in)?) {
+        tests.p_value[user] = p_value;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ const MIN_PERMUTATIONS: u32 = 1000;
 /// Holm, Scandinavian Journal of Statistics 6(2), 1979.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validity {
-    /// AUROC with the reference in the place of the target, see [`placebo`].
+    /// AUROC of the attack with the reference in the place of the target, see [`placebo`].
     pub placebo: f64,
     /// Whether the reference alone tells the sides apart, see [`null`].
     pub null: NullCheck,
@@ -57,11 +57,64 @@ pub struct Validity {
     pub resolution: ResolutionCheck,
 }
 
+/// A check, the field of [`Validity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// See [`Validity::placebo`].
+    Placebo,
+    /// See [`Validity::null`].
+    Null,
+    /// See [`Validity::blind`].
+    Blind,
+    /// See [`Validity::shared_users`].
+    SharedUsers,
+    /// See [`Validity::leakage`].
+    Leakage,
+    /// See [`Validity::time_shift`].
+    TimeShift,
+    /// See [`Validity::source_shift`].
+    SourceShift,
+    /// See [`Validity::resolution`].
+    Resolution,
+}
+
+impl Check {
+    /// Every check, in the order of the fields.
+    pub const ALL: [Self; 8] = [
+        Self::Placebo,
+        Self::Null,
+        Self::Blind,
+        Self::SharedUsers,
+        Self::Leakage,
+        Self::TimeShift,
+        Self::SourceShift,
+        Self::Resolution,
+    ];
+
+    /// The name in files.
+    ///
+    /// ```
+    /// assert_eq!(userprint_attack::validity::Check::SharedUsers.name(), "shared_users");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Placebo => "placebo",
+            Self::Null => "null",
+            Self::Blind => "blind",
+            Self::SharedUsers => "shared_users",
+            Self::Leakage => "leakage",
+            Self::TimeShift => "time_shift",
+            Self::SourceShift => "source_shift",
+            Self::Resolution => "resolution",
+        }
+    }
+}
+
 /// What one check says of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Name of the check, the field of [`Validity`].
-    pub check: &'static str,
+    /// Which check.
+    pub check: Check,
     /// The p-value, for a check that has one.
     pub p_value: Option<f64>,
     /// The p-value with Holm's adjustment over the checks of this run that have one.
@@ -95,7 +148,7 @@ impl Validity {
     /// [`AttackError::Stats`] if a p-value is no probability.
     ///
     /// ```
-    /// # use userprint_attack::validity::{BlindCheck, Checked, Missing, NullCheck, ResolutionCheck, Validity};
+    /// # use userprint_attack::validity::{BlindCheck, Check, Checked, Missing, NullCheck, ResolutionCheck, Validity};
     /// # use userprint_stats::Interval;
     /// # let interval = Interval { lower: 0.41, upper: 0.63 };
     /// # let validity = Validity {
@@ -109,16 +162,16 @@ impl Validity {
     /// #     resolution: ResolutionCheck { n_held_out: 68, refused: vec![0.01], overclaimed: vec![] },
     /// # };
     /// let verdicts = validity.verdicts()?;
-    /// assert_eq!(verdicts[2].check, "blind");
+    /// assert_eq!(verdicts[2].check, Check::Blind);
     /// assert_eq!(verdicts[2].adjusted_p_value, Some(2.0 / 1001.0)); // of two checks with a p-value
     /// # Ok::<(), userprint_attack::AttackError>(())
     /// ```
     pub fn verdicts(&self) -> Result<Vec<Verdict>, AttackError> {
-        let findings = self.findings();
+        let findings = Check::ALL.map(|check| (check, self.finding(check)));
         let p_values: Vec<f64> = findings.iter().filter_map(|(_, finding)| finding.p_value()).collect();
         let level = FAMILYWISE_SIGNIFICANCE / p_values.len() as f64;
         let mut adjusted = holm_adjusted(&p_values)?.into_iter();
-        let verdict = |(check, finding): (&'static str, Finding)| {
+        let verdict = |(check, finding): (Check, Finding)| {
             let p_value = finding.p_value();
             let adjusted_p_value = p_value.and_then(|_| adjusted.next());
             let outcome = finding.outcome(adjusted_p_value, level);
@@ -159,25 +212,25 @@ impl Validity {
         Ok(self.verdicts()?.into_iter().filter_map(reason).collect())
     }
 
-    fn findings(&self) -> [(&'static str, Finding); 8] {
-        let placebo = (self.placebo != 0.5).then(|| {
-            format!(
-                "with the reference in the place of the target the AUROC is {}, not exactly .5",
-                self.placebo
-            )
-        });
-        let shared =
-            (self.shared_users > 0).then(|| format!("{} users are held-in and held-out", self.shared_users));
-        [
-            ("placebo", Finding::Ruled(placebo)),
-            ("null", self.null.finding()),
-            ("blind", self.blind.finding()),
-            ("shared_users", Finding::Ruled(shared)),
-            ("leakage", Finding::of(&self.leakage, |check| Finding::Ruled(check.void_reason()))),
-            ("time_shift", Finding::of(&self.time_shift, TimeShiftCheck::finding)),
-            ("source_shift", Finding::of(&self.source_shift, SourceShiftCheck::finding)),
-            ("resolution", Finding::Ruled(self.resolution.void_reason())),
-        ]
+    fn finding(&self, check: Check) -> Finding {
+        match check {
+            Check::Placebo => Finding::Ruled((self.placebo != 0.5).then(|| {
+                format!(
+                    "with the reference in the place of the target the AUROC is {}, not exactly .5",
+                    self.placebo
+                )
+            })),
+            Check::Null => self.null.finding(),
+            Check::Blind => self.blind.finding(),
+            Check::SharedUsers => Finding::Ruled(
+                (self.shared_users > 0)
+                    .then(|| format!("{} users are held-in and held-out", self.shared_users)),
+            ),
+            Check::Leakage => Finding::of(&self.leakage, |check| Finding::Ruled(check.void_reason())),
+            Check::TimeShift => Finding::of(&self.time_shift, TimeShiftCheck::finding),
+            Check::SourceShift => Finding::of(&self.source_shift, SourceShiftCheck::finding),
+            Check::Resolution => Finding::Ruled(self.resolution.void_reason()),
+        }
     }
 }
 

@@ -7,9 +7,13 @@ use userprint_core::Origin;
 use crate::{Columns, CorpusError, Position};
 
 /// Numbers of this many digits and more are milliseconds.
-const MILLISECONDS: i64 = 100_000_000_000;
+const MILLISECONDS: u64 = 100_000_000_000;
 
-/// What the columns `timestamp` and `source` of a row say; an empty value says nothing.
+/// What pandas makes of a missing time where it writes integers.
+const NOT_A_TIME: i64 = i64::MIN;
+
+/// What the columns `timestamp` and `source` of a row say; an empty value says nothing, and neither does the integer
+/// that pandas writes for a missing time.
 ///
 /// # Errors
 /// [`CorpusError::NotATime`] for a timestamp that is none.
@@ -25,19 +29,33 @@ pub(crate) fn origin(
         position: position.clone(),
         column: columns.timestamp.clone().unwrap_or_default(),
     };
-    let timestamp_s = said(timestamp).map(|time| seconds(&time).ok_or_else(not_a_time)).transpose()?;
-    let hash = |name: String| u64::from_le_bytes(std::array::from_fn(|i| Sha256::digest(&name)[i]));
+    let time = said(timestamp).filter(|time| whole_number(time) != Some(NOT_A_TIME));
+    let timestamp_s = time.map(|time| seconds(&time).ok_or_else(not_a_time)).transpose()?;
+    let hash = |name: String| {
+        let digest = Sha256::digest(&name);
+        u64::from_le_bytes(std::array::from_fn(|i| digest[i]))
+    };
     Ok(Origin { timestamp_s, source: said(source).map(hash) })
+}
+
+/// A whole number, written as an integer or with zeros behind the point.
+fn whole_number(time: &str) -> Option<i64> {
+    let whole = match time.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) => return None,
+        None => time,
+    };
+    whole.parse().ok()
 }
 
 /// Seconds since 1970 of a date in ISO 8601 or of a mail, of a year, or of seconds or milliseconds since 1970.
 ///
 /// What is left out is as early as can be; a time without its zone is in UTC.
 fn seconds(time: &str) -> Option<i64> {
-    if let Ok(number) = time.parse::<i64>() {
+    if let Some(number) = whole_number(time) {
         return match number {
             1..=9999 => seconds(&format!("{number:04}-01-01")),
-            _ if number.abs() >= MILLISECONDS => Some(number.div_euclid(1000)),
+            _ if number.unsigned_abs() >= MILLISECONDS => Some(number.div_euclid(1000)),
             _ => Some(number),
         };
     }
@@ -68,6 +86,8 @@ mod tests {
         for time in [
             "1257894000",
             "1257894000123",
+            "1257894000.0",
+            "1257894000000.00",
             "2009-11-10T23:00:00Z",
             "2009-11-10T23:00:00.123Z",
             "2009-11-11 00:00:00+01:00",
@@ -83,9 +103,16 @@ mod tests {
             [Some(0), Some(2_678_400), Some(2_678_400)]
         );
         assert_eq!(seconds("-5"), Some(-5));
-        for no_time in
-            ["yesterday", "2009-13", "2009-11-31", "99999-01-01T00:00:00Z", "9223372036854775808", "1e9"]
-        {
+        for no_time in [
+            "yesterday",
+            "1257894000.5",
+            "1257894000.",
+            "2009-13",
+            "2009-11-31",
+            "99999-01-01T00:00:00Z",
+            "9223372036854775808",
+            "1e9",
+        ] {
             assert_eq!(seconds(no_time), None, "{no_time}");
         }
     }
@@ -94,7 +121,10 @@ mod tests {
     fn blank_says_nothing_and_nonsense_is_not_shown() {
         let columns = Columns { timestamp: Some("when".to_owned()), ..Columns::default() };
         let position = Position::row(Path::new("rows"), 3);
-        assert_eq!(origin(&columns, &position, Some(" "), None).unwrap(), Origin::default());
+        for nothing in [" ", "-9223372036854775808", "-9223372036854775808.0"] {
+            assert_eq!(origin(&columns, &position, Some(nothing), None).unwrap(), Origin::default());
+        }
+        assert_eq!(seconds("-9223372036854775807"), Some(-9_223_372_036_854_776));
         let [a, b] = ["a", "b"].map(|source| origin(&columns, &position, None, Some(source)).unwrap().source);
         assert!(a.is_some() && a != b);
         let error = origin(&columns, &position, Some("a secret"), None).unwrap_err().to_string();

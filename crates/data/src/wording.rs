@@ -85,9 +85,10 @@ impl Phrases {
         Self(all)
     }
 
-    fn n_users(&self, phrase: u64) -> usize {
+    /// Whether a phrase, which some user has, is another's, too.
+    fn is_shared(&self, phrase: u64) -> bool {
         let first = self.0.partition_point(|(other, _)| *other < phrase);
-        self.0[first..].iter().take_while(|(other, _)| *other == phrase).count()
+        self.0.get(first + 1).is_some_and(|(other, _)| *other == phrase)
     }
 
     /// Share of the phrases of the attack examples that the user repeats and nobody else has.
@@ -95,7 +96,7 @@ impl Phrases {
         let (attack, rest) = (phrases(&user.attack), phrases(&user.rest));
         let rest: BTreeSet<u64> = rest.into_iter().collect();
         let n_own =
-            attack.iter().filter(|&&phrase| rest.contains(&phrase) && self.n_users(phrase) == 1).count();
+            attack.iter().filter(|&&phrase| rest.contains(&phrase) && !self.is_shared(phrase)).count();
         (!attack.is_empty()).then(|| n_own as f64 / attack.len() as f64)
     }
 }

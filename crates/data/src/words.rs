@@ -1,7 +1,5 @@
 //! Words: what texts are compared by.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 /// The words of a text, lower-cased: runs of letters and digits.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
@@ -9,20 +7,22 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
 
 /// Hashes of the words of a text, in order.
 pub(crate) fn word_hashes(text: &str) -> Vec<u64> {
-    words(text).map(|word| hash(&word)).collect()
+    words(text).map(|word| hash(word.bytes())).collect()
 }
 
 /// Hashes of all runs of `n` words, in order; a shorter text is one run, one without words none.
 pub(crate) fn shingles(text: &str, n: usize) -> Vec<u64> {
     let words = word_hashes(text);
-    if words.is_empty() { Vec::new() } else { words.windows(n.min(words.len())).map(hash).collect() }
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let run = |words: &[u64]| hash(words.iter().flat_map(|word| word.to_le_bytes()));
+    words.windows(n.min(words.len())).map(run).collect()
 }
 
-/// Equal values have equal hashes within one run; nothing else may depend on them.
-fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+/// FNV-1a of 64 bits: the same everywhere and always, as sums are taken in the order of hashes.
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -38,5 +38,12 @@ mod tests {
             [2, 1, 0]
         );
         assert_ne!(shingles("a b", 3), shingles("ab", 3));
+    }
+
+    /// Published values of FNV-1a, by Fowler, Noll and Vo.
+    #[test]
+    fn hashes_are_fixed() {
+        assert_eq!(hash("".bytes()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(word_hashes("A foobar"), [0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8]);
     }
 }

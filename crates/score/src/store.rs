@@ -30,6 +30,8 @@ pub struct StatisticsTable {
     pub statistic: Vec<f64>,
     /// Number of attack examples behind it.
     pub n_examples: Vec<u32>,
+    /// Yes or no of each user, by name, such as whether it is detected.
+    pub flags: Vec<(String, Vec<bool>)>,
     /// Every other statistic and aggregate, by name.
     pub others: Vec<(String, Vec<f64>)>,
 }
@@ -161,6 +163,9 @@ pub fn write_statistics(path: &Path, table: &StatisticsTable) -> Result<(), Scor
         ("statistic", Arc::new(Float64Array::from(table.statistic.clone()))),
         ("n_examples", Arc::new(UInt32Array::from(table.n_examples.clone()))),
     ];
+    for (name, values) in &table.flags {
+        columns.push((name, Arc::new(BooleanArray::from(values.clone()))));
+    }
     for (name, values) in &table.others {
         columns.push((name, Arc::new(Float64Array::from(values.clone()))));
     }
@@ -184,17 +189,25 @@ pub fn read_statistics(path: &Path) -> Result<StatisticsTable, ScoreError> {
     };
     let schema = batch.schema();
     let known = ["user_id", "held_in", "statistic", "n_examples"];
-    let others = schema.fields().iter().filter(|field| !known.contains(&field.name().as_str()));
-    let others = others.filter(|field| field.data_type() == &DataType::Float64);
+    let of_type = |data_type: DataType| {
+        let others = schema.fields().iter().filter(|field| !known.contains(&field.name().as_str()));
+        others.filter(move |field| field.data_type() == &data_type).map(|field| field.name().clone())
+    };
     Ok(StatisticsTable {
         user_id: columns.strings("user_id")?.into_iter().map(UserId::new).collect(),
         held_in: held_in.as_boolean().values().iter().collect(),
         statistic: columns.find::<Float64Type>("statistic", DataType::Float64, "float64")?.to_vec(),
         n_examples,
-        others: others
-            .map(|field| {
-                let values = batch[field.name().as_str()].as_primitive::<Float64Type>().values().to_vec();
-                (field.name().clone(), values)
+        flags: of_type(DataType::Boolean)
+            .map(|name| {
+                let values = batch[name.as_str()].as_boolean().values().iter().collect();
+                (name, values)
+            })
+            .collect(),
+        others: of_type(DataType::Float64)
+            .map(|name| {
+                let values = batch[name.as_str()].as_primitive::<Float64Type>().values().to_vec();
+                (name, values)
             })
             .collect(),
     })
@@ -439,6 +452,7 @@ mod tests {
             held_in: vec![true, false],
             statistic: vec![0.5, -0.5],
             n_examples: vec![3, 4],
+            flags: vec![("is_detected".to_owned(), vec![true, false])],
             others: vec![("log_likelihood_min".to_owned(), vec![-1.0, -2.0])],
         };
         write_statistics(&path, &table).unwrap();
@@ -458,6 +472,7 @@ mod tests {
             held_in: (0..n).map(|user| user % 3 == 0).collect(),
             statistic: (0..n).map(|user| user as f64).collect(),
             n_examples: vec![3; n],
+            flags: Vec::new(),
             others: vec![("other".to_owned(), (0..n).map(|user| -(user as f64)).collect())],
         };
         write_statistics(&path, &table).unwrap();

@@ -117,8 +117,8 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let results = input.results;
     let n_held_out = input.held_out.len();
     let mut tables = vec![
-        table::attacks(results),
         table::checks(results),
+        table::attacks(results),
         table::detection(results),
         table::sequential(results),
         table::exposure(results),
@@ -193,7 +193,8 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
         let inside = results.bounds.iter().filter(|user| user.is_inside).count();
         let caption = format!(
             "Mean log-likelihood ratio of each held-in user between the paper's two bounds, from the user's share \
-             of the data and how unlike the others its words are, taken one by one. They hold for models that are \
+             of the data and how unlike the others its words are, taken one by one, up to where a text was \
+             scored. They hold for models that are \
              the mixtures of their users: here {inside} of {} users lie inside.",
             results.bounds.len()
         );
@@ -250,6 +251,21 @@ mod tests {
         }]
     }
 
+    fn detection() -> Detection {
+        Detection {
+            false_discovery_rate: 0.05,
+            held_in: 3,
+            held_out: 0,
+            least_p_value: 0.04,
+            least_detected: Some(38),
+        }
+    }
+
+    fn left_out() -> Vec<LeftOutRow> {
+        let (statistic, reason) = ("min_k_20".to_string(), "it needs tokens".to_string());
+        vec![LeftOutRow { statistic, aggregate: None, reason }]
+    }
+
     fn bounds() -> Vec<BoundRow> {
         let row = |measured| BoundRow { share: 0.1, lower: -2.0, measured, upper: 9.0, is_inside: true };
         [-1.0, 2.0].map(row).to_vec()
@@ -280,13 +296,7 @@ mod tests {
             seed: 7,
             void: Vec::new(),
             checks: vec![check()],
-            detection: Detection {
-                false_discovery_rate: 0.05,
-                held_in: 3,
-                held_out: 0,
-                least_p_value: 0.04,
-                least_detected: Some(38),
-            },
+            detection: detection(),
             statistic: "token_mean_likelihood_ratio".to_string(),
             aggregate: "mean".to_string(),
             auroc: 0.71,
@@ -321,6 +331,7 @@ mod tests {
                 auroc_interval: [0.64, 0.78],
                 tpr_at_fpr: rates(),
             }],
+            attacks_left_out: left_out(),
             exposure: exposure(),
             bounds: bounds(),
             knowledge: knowledge(),
@@ -394,6 +405,17 @@ mod tests {
         let html = page(&void, &HELD_IN, &HELD_OUT);
         assert!(html.contains(banner) && html.contains("the null attack succeeds"));
         assert!(!html.contains("can be told apart"), "a void run has no verdict");
+    }
+
+    #[test]
+    fn says_what_was_left_out_under_the_attacks() {
+        let html = page(&results(), &HELD_IN, &HELD_OUT);
+        let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text}"));
+        let found = at("Left out: min k 20 (it needs tokens).");
+        assert!(at("Validity checks") < at("<h2>Attacks") && at("<h2>Attacks") < found);
+        assert!(found < at("<h2>Users detected"));
+        let all = Results { attacks_left_out: Vec::new(), ..results() };
+        assert!(!page(&all, &HELD_IN, &HELD_OUT).contains("Left out"));
     }
 
     #[test]

@@ -50,8 +50,10 @@ pub(crate) struct Results {
     pub(crate) users: UserCounts,
     /// Examples and tokens by use.
     pub(crate) examples: ExampleCounts,
-    /// Every statistic with every aggregate.
+    /// Every statistic with every aggregate, and attacks that learn from other users.
     pub(crate) attacks: Vec<AttackRow>,
+    /// Attacks without a result, and why.
+    pub(crate) attacks_left_out: Vec<LeftOutRow>,
     /// How factors of users go with the headline statistic and with being detected.
     pub(crate) exposure: Vec<FactorRow>,
     /// Proposition 1's bounds of each held-in user, by measured value; no user is named.
@@ -141,7 +143,8 @@ pub(crate) struct AssociationRow {
     pub(crate) undefined: Option<String>,
 }
 
-/// Proposition 1 for one held-in user, nats per example; the divergences are of the user's words.
+/// Proposition 1 for one held-in user, nats per example up to where it was scored; the divergences are of the user's
+/// words.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BoundRow {
     /// The user's share of the fine-tuning tokens.
@@ -266,6 +269,17 @@ pub(crate) struct AttackRow {
     pub(crate) auroc_interval: [f64; 2],
     /// As in [`Results`].
     pub(crate) tpr_at_fpr: BTreeMap<String, Option<f64>>,
+}
+
+/// An attack without a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOutRow {
+    /// Name of the statistic.
+    pub(crate) statistic: String,
+    /// Name of the aggregate; null where the statistic itself is undefined.
+    pub(crate) aggregate: Option<String>,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// Losses at one step of fine-tuning, nats per token.

@@ -13,12 +13,15 @@ const LEAST_RATIO: f64 = 1e-3;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DivergenceSource {
     /// The scores whose statistic it is set beside: [`Bounds`] hold by arithmetic and test nothing.
+    ///
+    /// For every document `log(alpha) + log((r - 1 + alpha) / alpha) <= log r <= r - 1`, and the means of the three
+    /// are the two bounds and the statistic.
     Scores {
         /// Share of documents that are less likely under the target than any mixture allows.
         clamped_share: f64,
     },
-    /// The n-grams of texts, which no model saw.
-    NGrams,
+    /// The words of texts, taken one by one, which no model saw.
+    Words,
     /// Distributions that are known exactly.
     Known,
 }
@@ -144,21 +147,6 @@ impl Bounds {
         let below = |upper: Option<f64>| upper.is_none_or(|upper| self.measured <= upper + rounding);
         self.lower - rounding <= self.measured && below(self.upper) && below(self.log_upper)
     }
-
-    /// Whether the bounds hold by arithmetic, whatever the model: the divergences come from the same scores.
-    ///
-    /// For every document `log(alpha) + log((r - 1 + alpha) / alpha) <= log r <= r - 1`, and the means of the three
-    /// are the two bounds and the statistic.
-    ///
-    /// ```
-    /// use userprint_attack::exposure::{divergence_from_scores, proposition_1};
-    /// let divergence = divergence_from_scores(&[0.3, 0.9], 0.5)?;
-    /// assert!(proposition_1(0.5, &divergence, 0.6)?.is_tautological());
-    /// # Ok::<(), userprint_attack::AttackError>(())
-    /// ```
-    pub fn is_tautological(&self) -> bool {
-        matches!(self.source, DivergenceSource::Scores { .. })
-    }
 }
 
 /// Draws the bounds of Proposition 1 around a user's measured mean log-likelihood ratio.
@@ -174,8 +162,8 @@ impl Bounds {
 /// # Reference
 /// Kandpal et al., arXiv:2310.09266, Proposition 1.
 /// ```
-/// use userprint_attack::exposure::{Divergence, DivergenceSource::NGrams, proposition_1};
-/// let divergence = Divergence { kl: 2.0, log_one_plus_chi_square: None, source: NGrams };
+/// use userprint_attack::exposure::{Divergence, DivergenceSource::Words, proposition_1};
+/// let divergence = Divergence { kl: 2.0, log_one_plus_chi_square: None, source: Words };
 /// let bounds = proposition_1(0.5, &divergence, 1.5)?;
 /// assert_eq!((bounds.lower, bounds.upper), (2.0 - 2.0_f64.ln(), None));
 /// # Ok::<(), userprint_attack::AttackError>(())

@@ -301,6 +301,17 @@ fn the_fit_finds_the_variances() {
     assert!((independent.rest_variance - 1.49).abs() < 0.1, "{independent:?}");
 }
 
+/// A rate so near 1 that rounding allows one crossing more than there are users is refused for what the other rate
+/// then is, and does not stop the program.
+#[test]
+fn a_rate_of_almost_one_is_no_panic() {
+    let rows = World { n_users: 24, n_examples: 3, ..PLAIN }.rows(Seed(68));
+    let (fpr, boundary) = (1.0 - 1e-11, Boundary::Calibrated);
+    let settings = SequentialSettings { fpr, fnr: 1e-12, most_examples: 3, boundary };
+    let error = sequential(&rows, &settings, Seed(1)).unwrap_err();
+    assert!(matches!(error, AttackError::TooFewToCalibrate { side: Side::HeldIn, .. }), "{error}");
+}
+
 #[test]
 fn bad_input() {
     let world = World { n_users: 8, n_examples: 3, ..PLAIN };

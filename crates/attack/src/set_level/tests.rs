@@ -5,6 +5,7 @@ use userprint_stats::Side;
 
 use super::*;
 use crate::normal::normal;
+use crate::result::split;
 
 /// Three statistics of examples: a level of each user, noise of deviation 1, and an effect on held-in users.
 fn statistics(
@@ -64,6 +65,24 @@ fn ranks_hold_their_level() {
             assert!(share <= level + 4.0 * error, "{n_examples} {user_effect} {level}: {share} {error}");
         }
     }
+}
+
+/// Without an effect the `t` of both halves, thrown together, rank the sides by chance: the AUROC over all users is
+/// .5 on average, within 4 standard errors over 400 experiments, about .02.
+#[test]
+fn without_an_effect_t_ranks_by_chance() {
+    let aurocs: Vec<f64> = (0..400)
+        .map(|experiment| {
+            let rows = statistics(20, 5, 0.5, 0.0, experiment);
+            let tests = set_level(&rows, 1.0, Seed(experiment)).unwrap();
+            let (held_in, held_out) = split(&tests.t, &tests.held_in);
+            userprint_stats::Roc::new(&held_in, &held_out).unwrap().auroc()
+        })
+        .collect();
+    let n = aurocs.len() as f64;
+    let mean = aurocs.iter().sum::<f64>() / n;
+    let variance = aurocs.iter().map(|auroc| (auroc - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    assert!((mean - 0.5).abs() < 4.0 * f64::sqrt(variance / n), "{mean} {variance}");
 }
 
 /// The figures of the docstring, each within 4 standard errors of 200 experiments, about .02: pseudo-replication.

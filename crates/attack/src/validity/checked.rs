@@ -41,6 +41,8 @@ pub enum Missing {
     Sources,
     /// A second source.
     SecondSource,
+    /// Two users of one source.
+    SourceOfTwo,
     /// Users enough that some outcome of the test would void.
     Users,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Missing {
             Self::TimestampsOfOneSide => "one of the sides has no timestamps",
             Self::Sources => "the corpus does not say where its examples come from",
             Self::SecondSource => "all examples come from one source",
+            Self::SourceOfTwo => "no source has two users",
             Self::Users => "there are too few users for any outcome to void",
         })
     }

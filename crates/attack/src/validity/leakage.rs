@@ -6,11 +6,16 @@ use crate::examples::check_length;
 use crate::result::roc;
 use crate::{Aggregate, AttackError, ExampleStatistics};
 
-/// The largest share of held-in users' attack examples that may be near-duplicates of training examples.
+/// The largest share of held-in users' attack examples that may be near-duplicates of training examples, beyond the
+/// share that held-out users' attack examples have.
 ///
 /// User inference is defined over fresh examples of a user; the more of them were trained on, the more the attack
 /// is membership inference of texts, which is another and easier question.
 /// At a share of .05 two users in five of the paper's ten attack examples have one, `1 - .95^10 = .40`.
+///
+/// Why beyond: "Thanks" stands among the training examples of somebody, whoever sends it.
+/// What everybody writes is as frequent among the attack examples of held-out users, who were never trained on, and
+/// helps neither side; only what held-in users have more of it are copies of their own texts.
 pub const MAX_NEAR_DUPLICATE_SHARE: f64 = 0.05;
 
 /// How much of the attack rests on examples that were trained on.
@@ -53,17 +58,35 @@ impl LeakageCheck {
         self.n_held_in_duplicates as f64 / self.n_held_in as f64
     }
 
+    /// Share of held-out users' attack examples that are near-duplicates: what everybody writes.
+    ///
+    /// ```
+    /// # use userprint_attack::validity::leakage;
+    /// # use userprint_attack::{Aggregate, ExampleStatistics};
+    /// # use userprint_core::UserIdx;
+    /// # let rows = ExampleStatistics {
+    /// #     name: "found".to_owned(), n_tokens: vec![1; 3],
+    /// #     user: [0, 1, 1].map(UserIdx).to_vec(), held_in: vec![true, false, false], statistic: vec![3.0, 1.0, 2.0],
+    /// # };
+    /// let check = leakage(&rows, Aggregate::Mean, &[false, true, false])?;
+    /// assert_eq!((check.held_in_share(), check.held_out_share()), (0.0, 0.5));
+    /// # Ok::<(), userprint_attack::AttackError>(())
+    /// ```
+    pub fn held_out_share(&self) -> f64 {
+        self.n_held_out_duplicates as f64 / self.n_held_out as f64
+    }
+
     /// Why it voids the result, if it does.
     ///
-    /// The share is above [`MAX_NEAR_DUPLICATE_SHARE`]; or the AUROC without near-duplicates lies outside the
-    /// interval of the AUROC with them, so that what is printed is not what fresh examples show.
+    /// The share among held-in users is more than [`MAX_NEAR_DUPLICATE_SHARE`] above that among held-out users; or
+    /// the AUROC without near-duplicates lies outside the interval of the AUROC with them, so that what is printed
+    /// is not what fresh examples show.
     pub(super) fn void_reason(&self) -> Option<String> {
-        if self.held_in_share() > MAX_NEAR_DUPLICATE_SHARE {
+        let (held_in, held_out) = (self.held_in_share(), self.held_out_share());
+        if held_in - held_out > MAX_NEAR_DUPLICATE_SHARE {
             return Some(format!(
-                "{} of {} attack examples of held-in users are near-duplicates of training examples, a share of {:.3}, above .05",
-                self.n_held_in_duplicates,
-                self.n_held_in,
-                self.held_in_share()
+                "{} of {} attack examples of held-in users are near-duplicates of training examples, a share of {held_in:.3}, more than .05 above the {held_out:.3} of held-out users",
+                self.n_held_in_duplicates, self.n_held_in,
             ));
         }
         let Some(auroc) = self.auroc_without else {
@@ -82,8 +105,8 @@ impl LeakageCheck {
 
 /// Repeats the attack without the attack examples that are near-duplicates of a training example.
 ///
-/// `is_near_duplicate` has an entry a row: whether most of the text's shingles of 13 words occur in one training
-/// example.
+/// `is_near_duplicate` has an entry a row: whether most of the text's shingles of 13 words occur among the training
+/// examples, in one of them or in several.
 ///
 /// # Errors
 /// [`AttackError::UnequalColumns`], [`AttackError::UserOnBothSides`], [`AttackError::NotFinite`],

@@ -3,9 +3,8 @@
 use userprint_stats::{Alternative, Interval, Roc, mann_whitney};
 
 use super::{Finding, share_of_one_split};
-use crate::example_statistics::statistics_with_target;
 use crate::result::split;
-use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood};
+use crate::{Aggregate, AttackError, ScoredExamples, TokenMeanLogLikelihood, reference_statistics};
 
 /// Whether the reference alone tells held-in from held-out users.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,11 +21,8 @@ pub struct NullCheck {
 
 impl NullCheck {
     pub(super) fn finding(&self) -> Finding {
-        let Interval { lower, upper } = self.interval;
-        let reason = format!(
-            "the reference alone tells held-in from held-out users: AUROC {:.3}, 99.9 % interval {lower:.3} to {upper:.3}",
-            self.auroc
-        );
+        let reason =
+            format!("the reference alone tells held-in from held-out users: AUROC {:.3}", self.auroc);
         Finding::Tested { p_value: self.p_value, least_p_value: self.least_p_value, reason }
     }
 }
@@ -52,8 +48,7 @@ impl NullCheck {
 /// # Ok::<(), userprint_attack::AttackError>(())
 /// ```
 pub fn null(examples: &ScoredExamples) -> Result<NullCheck, AttackError> {
-    let reference = examples.reference();
-    let rows = statistics_with_target(examples, reference, &TokenMeanLogLikelihood)?;
+    let rows = reference_statistics(examples, &TokenMeanLogLikelihood)?;
     let users = rows.aggregated(Aggregate::Mean)?;
     let (held_in, held_out) = split(&users.statistic, &users.held_in);
     let roc = Roc::new(&held_in, &held_out)?;

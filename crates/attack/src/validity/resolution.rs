@@ -12,16 +12,6 @@ pub struct ResolutionCheck {
 }
 
 impl ResolutionCheck {
-    /// The least false positive rate above 0 that can be claimed, `1 / n_held_out`; none without held-out users.
-    ///
-    /// ```
-    /// let check = userprint_attack::validity::resolution(68, &[(0.01, None), (0.05, Some(0.28))]);
-    /// assert_eq!(check.finest_fpr(), Some(1.0 / 68.0));
-    /// ```
-    pub fn finest_fpr(&self) -> Option<f64> {
-        (self.n_held_out > 0).then(|| 1.0 / self.n_held_out as f64)
-    }
-
     pub(super) fn void_reason(&self) -> Option<String> {
         let finest = self.overclaimed.iter().copied().reduce(f64::min)?;
         Some(format!(

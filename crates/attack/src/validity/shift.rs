@@ -105,6 +105,7 @@ pub fn time_shift(held_in: &[bool], time: &[Option<f64>]) -> Result<Checked<Time
 /// `chi_square = Σ (observed - expected)² / expected` over sides and sources; it needs no large counts, as its
 /// p-value `(1 + #{permuted >= observed}) / (1 + permutations)` does not come from the limiting distribution.
 /// Users of unknown source count as one source: that it is unknown can be what differs.
+/// Where no source has two users there is nothing to compare, and the check is not made.
 ///
 /// # Errors
 /// [`AttackError::UnequalColumns`], [`AttackError::TooFewPermutations`] below 1000, [`AttackError::Stats`] if a
@@ -142,6 +143,10 @@ pub fn source_shift(
     }
     if table.n_users.len() < 2 {
         return Ok(Checked::Not(Missing::SecondSource));
+    }
+    // With a source for each user the table has the same statistic whoever is held in.
+    if table.n_users.iter().all(|&n_users| n_users < 2) {
+        return Ok(Checked::Not(Missing::SourceOfTwo));
     }
     let observed = table.chi_square(held_in);
     let stream = seed.named("source_shift");

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use userprint_attack::validity::Check;
+
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
-use crate::results::{AssociationRow, AttackRow, CheckRow, Detection, FactorRow, Results, ShareRow};
+use crate::results::{
+    AssociationRow, AttackRow, CheckRow, Detection, FactorRow, LeftOutRow, Results, ShareRow,
+};
 
 /// A titled table; `note` explains it in a sentence or two.
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) note: String,
+    /// What is said below the table; may be empty.
+    pub(super) foot: String,
     pub(super) head: Vec<Cell>,
     pub(super) rows: Vec<Row>,
     /// Whether it takes the width of the page.
@@ -65,14 +71,27 @@ pub(super) fn attacks(results: &Results) -> Table {
     };
     Table {
         title: "Attacks",
-        note: "Every example statistic with every aggregate over a user's attack examples. The headline, in bold, \
-               is the one that the experiment file names; the best of the others, picked afterwards, would \
-               flatter the attack. A dash stands where there are too few held-out users for that false positive rate."
+        note: "Every example statistic with every aggregate over a user's attack examples; a combination of the \
+               statistics and a test of all of a user's examples, both weighed on other users than they judge. The \
+               headline, in bold, is the one that the experiment file names; the best of the others, picked \
+               afterwards, would flatter the attack. A dash stands where there are too few held-out users for that \
+               false positive rate."
             .to_string(),
+        foot: left_out(&results.attacks_left_out),
         head,
         rows: results.attacks.iter().map(line).collect(),
         is_wide: true,
     }
+}
+
+/// Which attacks have no result, and why.
+fn left_out(rows: &[LeftOutRow]) -> String {
+    let name = |row: &LeftOutRow| match &row.aggregate {
+        Some(aggregate) => format!("{}, {}", words(&row.statistic), words(aggregate)),
+        None => words(&row.statistic),
+    };
+    let reasons: Vec<String> = rows.iter().map(|row| format!("{} ({})", name(row), row.reason)).collect();
+    if reasons.is_empty() { String::new() } else { format!("Left out: {}.", reasons.join("; ")) }
 }
 
 /// Names of rates in order of their value; a name that is no rate is left out.
@@ -89,31 +108,41 @@ fn tpr(rates: &BTreeMap<String, Option<f64>>, name: &str) -> String {
     rates.get(name).copied().flatten().map_or("–".to_string(), |tpr| probability(tpr, 3))
 }
 
-/// What each check asks.
-const QUESTIONS: [(&str, &str, &str); 8] = [
-    (
-        "placebo",
-        "Placebo",
-        "The reference stands in for the target, so every likelihood ratio is 0: is the plumbing sound?",
-    ),
-    ("null", "Null", "The reference's own log-likelihood, before any fine-tuning: are both sides alike?"),
-    (
-        "blind",
-        "Blind",
-        "A bag-of-words classifier that sees no model: do the words alone give the split away?",
-    ),
-    ("shared_users", "Shared users", "Does a name stand on both sides, but for case and white space?"),
-    ("leakage", "Leakage", "Are attack examples of held-in users near-duplicates of training examples?"),
-    ("time_shift", "Time", "Did held-in and held-out users write at different times?"),
-    ("source_shift", "Source", "Did they write in different places?"),
-    ("resolution", "Resolution", "Is a rate printed that so few held-out users cannot show?"),
-];
+/// The name of a check for readers, and what it asks.
+fn question(check: Check) -> (&'static str, &'static str) {
+    match check {
+        Check::Placebo => (
+            "Placebo",
+            "The reference stands in for the target in the headline attack, so that no user differs from another: \
+             is the plumbing sound?",
+        ),
+        Check::Null => {
+            ("Null", "The reference's own log-likelihood, before any fine-tuning: are both sides alike?")
+        }
+        Check::Blind => {
+            ("Blind", "A bag-of-words classifier that sees no model: do the words alone give the split away?")
+        }
+        Check::SharedUsers => {
+            ("Shared users", "Does a name stand on both sides, but for case and white space?")
+        }
+        Check::Leakage => (
+            "Leakage",
+            "Are more attack examples of held-in users near-duplicates of training examples than of held-out users?",
+        ),
+        Check::TimeShift => ("Time", "Did held-in and held-out users write at different times?"),
+        Check::SourceShift => ("Source", "Did they write in different places?"),
+        Check::Resolution => ("Resolution", "Is a rate printed that so few held-out users cannot show?"),
+    }
+}
 
 /// The checks that make a result void.
 pub(super) fn checks(results: &Results) -> Table {
     let line = |check: &CheckRow| {
-        let known = QUESTIONS.iter().find(|question| question.0 == check.check);
-        let (name, question) = known.map_or((&*check.check, ""), |(_, name, question)| (name, question));
+        let known = Check::ALL.into_iter().find(|known| known.name() == check.check);
+        let (name, question) = match known {
+            Some(known) => question(known),
+            None => (&*check.check, ""),
+        };
         let p_value = check.adjusted_p_value.map_or("–".to_string(), |p| probability(p, 3));
         let outcome = match &*check.outcome {
             "passed" => Cell { text: "pass".to_string(), class: "pass" },
@@ -128,6 +157,7 @@ pub(super) fn checks(results: &Results) -> Table {
                of the model, and makes the run void. The p-values are over all checks (Holm's method); up to .01 \
                is void, so that a sound experiment is called void at most once in a hundred times."
             .to_string(),
+        foot: String::new(),
         head: vec![text("Check"), text("What it asks"), text("Found"), number("p, over all"), text("Result")],
         rows: results.checks.iter().map(line).collect(),
         is_wide: true,
@@ -156,6 +186,7 @@ pub(super) fn detection(results: &Results) -> Table {
              of {} (Benjamini-Hochberg).{resolution}{nobody} Each user's numbers are in statistics.parquet.",
             percent(*false_discovery_rate)
         ),
+        foot: String::new(),
         head: vec![text("Users"), number("Detected"), number("Of")],
         rows: vec![
             row(vec![text("held-in"), count(*held_in), number(grouped(results.users.held_in.into()))]),
@@ -198,6 +229,7 @@ pub(super) fn sequential(results: &Results) -> Table {
              its thresholds are those that other users of known membership cross no oftener.{examples}",
             percent(found.rate_asked)
         ),
+        foot: String::new(),
         head: vec![text("Decision"), number("Share"), number("95\u{a0}% interval")],
         rows: rows.into_iter().flatten().collect(),
         is_wide: false,
@@ -235,6 +267,7 @@ pub(super) fn exposure(results: &Results) -> Table {
                factors (Holm). A correlation that held-out users show, too, does not come from training on them. \
                The two divergences from scores are made of the numbers that the statistic is made of."
             .to_string(),
+        foot: String::new(),
         head: vec![
             text("Factor"),
             number("With the statistic, held-in"),
@@ -254,7 +287,7 @@ const FACTORS: [(&str, &str); 9] = [
     ("n_train_tokens", "training tokens"),
     ("n_duplicates", "duplicates among them"),
     ("phrase_overlap", "phrases of its own, repeated"),
-    ("ngram_divergence", "words unlike the others'"),
+    ("word_divergence", "words unlike the others'"),
     ("reference_loss", "loss under the reference"),
     ("kl", "KL divergence, from scores"),
     ("chi_square", "chi-square divergence, from scores"),
@@ -286,6 +319,7 @@ pub(super) fn rates(results: &Results, n_held_out: usize) -> Table {
             probability(bootstrap.mean, 3),
             probability(bootstrap.std_dev, 3),
         ),
+        foot: String::new(),
         head: vec![number("FPR"), number("TPR"), number("Wrongly accused, at most")],
         rows: rates.iter().map(line).collect(),
         is_wide: false,
@@ -304,6 +338,7 @@ pub(super) fn losses(results: &Results) -> Table {
             "Nats per token on texts that neither model was trained on. The gap is held-out minus held-in; \
                the attack lives on its growth from reference to target."
                 .to_string(),
+        foot: String::new(),
         head: vec![text("Model"), number("Held-in"), number("Held-out"), number("Gap")],
         rows: vec![
             row(vec![
@@ -326,7 +361,7 @@ pub(super) fn losses(results: &Results) -> Table {
 
 fn facts(title: &'static str, note: &str, facts: Vec<(&str, Cell)>) -> Table {
     let rows = facts.into_iter().map(|(name, value)| row(vec![text(name), value])).collect();
-    Table { title, note: note.to_string(), head: Vec::new(), rows, is_wide: false }
+    Table { title, note: note.to_string(), foot: String::new(), head: Vec::new(), rows, is_wide: false }
 }
 
 /// Users and examples by use.
@@ -377,6 +412,7 @@ pub(super) fn timings(input: &ReportInput<'_>) -> Table {
     Table {
         title: "Timings",
         note: "Wall-clock time of each stage.".to_string(),
+        foot: String::new(),
         head: vec![text("Stage"), number("Time"), text("Work")],
         rows,
         is_wide: false,

@@ -2,14 +2,15 @@
 
 mod checks;
 mod factors;
+mod table;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use userprint_attack::sequential::{Boundary, SequentialSettings, UserShare, sequential};
 use userprint_attack::{
-    Aggregate, AttackResult, PerUser, ScoredExamples, Statistic, Validity, evaluate, example_statistics,
-    knowledge_curve, knowledge_steps, per_user, statistics, user_statistics,
+    AttackError, AttackResult, PerUser, ScoredExamples, UserStatistics, Validity, evaluate,
+    example_statistics, knowledge_curve, knowledge_steps, per_user, user_statistics, validity,
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_score::ScoreTable;
@@ -24,6 +25,7 @@ use crate::results::{
     AttackRow, BootstrapSummary, CurvePoint, Detection, ExampleCounts, KnowledgePoint, Results,
     SequentialSummary, ShareRow, UserCounts, ValidationLoss,
 };
+use table::AttackTable;
 
 /// File of the users' statistics in the run folder.
 pub(crate) const STATISTICS: &str = "statistics.parquet";
@@ -37,17 +39,20 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let experiment = &pipeline.experiment;
     let target = store::read_scores(&pipeline.folder.file(score::TARGET))?;
     let reference = store::read_scores(&pipeline.folder.file(score::REFERENCE))?;
+    let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
+    check_models(&target, &reference, training.best_step)?;
     let examples = attack_examples(pipeline)?;
+    let placebo = placebo(experiment, &examples, &reference)?;
     let (users, scored) = join(&examples, target, reference)?;
 
-    let headline = attack(experiment, &scored, experiment.statistic.as_ref(), experiment.aggregate)?;
-    let grid = grid(experiment, &scored)?;
-    let validity = checks::validity(pipeline, &examples, &users, &scored, &headline)?;
+    let headline = headline(experiment, &scored)?;
+    let table = table::table(experiment, &scored, &headline)?;
+    let validity = checks::validity(pipeline, &examples, &users, &scored, &headline, placebo)?;
     let per_user = per_user(&headline.users, experiment.raw.attack.false_discovery_rate)?;
-    write_statistics(pipeline, &users, &headline, &per_user, &grid)?;
-    let mut results = results(pipeline, &scored, &headline, &per_user, &grid, &validity)?;
+    write_statistics(pipeline, &users, &headline, &per_user, &table.attacks)?;
+    let mut results = results(pipeline, &scored, &headline, &per_user, &table, &validity)?;
     (results.exposure, results.bounds) =
-        factors::factors(pipeline, &users, &scored, &headline.users, &per_user)?;
+        factors::factors(pipeline, &examples, &users, &scored, &headline.users, &per_user)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
     let void = if results.void.is_empty() { "valid" } else { "VOID" };
     let note = format!(
@@ -57,39 +62,56 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     Ok(StageOutput::new(&[STATISTICS, RESULTS], note))
 }
 
+/// Refuses scores of one model in the place of two.
+fn check_models(target: &ScoreTable, reference: &ScoreTable, steps: u64) -> anyhow::Result<()> {
+    ensure!(
+        target.scorer != reference.scorer,
+        "scores/target.parquet and scores/reference.parquet are both by `{}`; delete scores and run again",
+        target.scorer
+    );
+    ensure!(
+        steps == 0 || target.scores != reference.scores,
+        "the target was trained for {steps} steps and scores every text as the reference does: its weights never moved, or were not read"
+    );
+    Ok(())
+}
+
+/// The headline attack with the reference's table in the place of the target's, put together by the same code.
+fn placebo(
+    experiment: &Experiment,
+    examples: &[AttackExample],
+    reference: &ScoreTable,
+) -> anyhow::Result<f64> {
+    let (_, scored) = join(examples, reference.clone(), reference.clone())?;
+    Ok(validity::placebo(&scored, experiment.statistic.as_ref(), experiment.aggregate)?)
+}
+
 /// One attack: a statistic and an aggregate with what came of them.
 struct Attack {
     statistic: String,
     aggregate: String,
-    users: userprint_attack::UserStatistics,
+    users: UserStatistics,
     result: AttackResult,
 }
 
-fn attack(
-    experiment: &Experiment,
-    scored: &ScoredExamples,
-    statistic: &dyn Statistic,
-    aggregate: Aggregate,
-) -> anyhow::Result<Attack> {
-    let users = user_statistics(scored, statistic, aggregate)?;
-    let result =
-        evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
-    Ok(Attack { statistic: statistic.name(), aggregate: aggregate.to_string(), users, result })
+impl Attack {
+    fn new(
+        experiment: &Experiment,
+        statistic: String,
+        aggregate: String,
+        users: UserStatistics,
+    ) -> anyhow::Result<Self> {
+        let result =
+            evaluate(&users, experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"))?;
+        Ok(Self { statistic, aggregate, users, result })
+    }
 }
 
-/// Every statistic with every aggregate that these scores allow.
-fn grid(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<Attack>> {
-    let (resamples, seed) = (experiment.raw.attack.bootstrap_resamples, experiment.seed.named("attack"));
-    let cells = userprint_attack::grid(scored, &statistics::all()).cells.into_iter().map(|cell| {
-        let result = evaluate(&cell.users, resamples, seed)?;
-        Ok(Attack {
-            statistic: cell.statistic,
-            aggregate: cell.aggregate.to_string(),
-            users: cell.users,
-            result,
-        })
-    });
-    cells.collect()
+/// The attack that the experiment names.
+fn headline(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Attack> {
+    let (statistic, aggregate) = (experiment.statistic.as_ref(), experiment.aggregate);
+    let users = user_statistics(scored, statistic, aggregate)?;
+    Attack::new(experiment, statistic.name(), aggregate.to_string(), users)
 }
 
 /// The headline attack with fewer examples of each user.
@@ -116,8 +138,8 @@ fn one_by_one(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Resul
         share: share.value(),
         interval: [share.interval.lower, share.interval.upper],
     };
-    Ok(match sequential(&rows, &settings, experiment.seed.named("sequential")) {
-        Ok(found) => SequentialSummary {
+    match sequential(&rows, &settings, experiment.seed.named("sequential")) {
+        Ok(found) => Ok(SequentialSummary {
             rate_asked: SEQUENTIAL_RATE,
             fpr: Some(rates(&found.fpr)),
             fnr: Some(rates(&found.fnr)),
@@ -126,13 +148,18 @@ fn one_by_one(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Resul
             mean_examples: Some(found.mean_examples),
             mean_examples_at_hand: Some(found.mean_examples_at_hand),
             undefined: None,
-        },
-        Err(why) => SequentialSummary {
+        }),
+        Err(
+            why @ (AttackError::TooFewUsers { .. }
+            | AttackError::TooFewToCalibrate { .. }
+            | AttackError::NoSpreadOfExamples { .. }),
+        ) => Ok(SequentialSummary {
             rate_asked: SEQUENTIAL_RATE,
             undefined: Some(format!("{:#}", anyhow::Error::from(why))),
             ..SequentialSummary::default()
-        },
-    })
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The two score tables as one, users numbered in sorted order.
@@ -169,7 +196,7 @@ fn write_statistics(
     users: &[UserId],
     headline: &Attack,
     per_user: &PerUser,
-    grid: &[Attack],
+    attacks: &[Attack],
 ) -> anyhow::Result<()> {
     let of = &headline.users;
     let own = [
@@ -183,9 +210,12 @@ fn write_statistics(
         held_in: of.held_in.clone(),
         statistic: of.statistic.clone(),
         n_examples: of.n_examples.clone(),
+        flags: vec![("is_detected".to_owned(), per_user.is_detected.clone())],
         others: own
             .chain(
-                grid.iter().map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())),
+                attacks
+                    .iter()
+                    .map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())),
             )
             .collect(),
     };
@@ -197,7 +227,7 @@ fn results(
     scored: &ScoredExamples,
     headline: &Attack,
     per_user: &PerUser,
-    grid: &[Attack],
+    table: &AttackTable,
     validity: &Validity,
 ) -> anyhow::Result<Results> {
     let experiment = &pipeline.experiment;
@@ -235,7 +265,8 @@ fn results(
         validation_loss: validation_loss(&training)?,
         users: user_counts(pipeline)?,
         examples: example_counts(pipeline, scored)?,
-        attacks: grid.iter().map(row).collect(),
+        attacks: table.attacks.iter().map(row).collect(),
+        attacks_left_out: table.left_out.clone(),
         exposure: Vec::new(),
         bounds: Vec::new(),
         knowledge: knowledge(experiment, scored)?,
@@ -307,4 +338,40 @@ fn example_counts(pipeline: &Pipeline, scored: &ScoredExamples) -> anyhow::Resul
         attack_held_out: n(Membership::HeldOut, Role::Attack),
         scored_tokens: scored.target().n_tokens.iter().map(|&n| u64::from(n)).sum(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use userprint_core::TextScores;
+    use userprint_score::{Reading, ScorerId};
+
+    use super::*;
+
+    fn scores(scorer: &str, log_likelihood: f64) -> ScoreTable {
+        ScoreTable {
+            scorer: ScorerId::new(scorer),
+            reading: Reading::default(),
+            user_id: vec![UserId::new("a")],
+            example_id: vec![userprint_core::ExampleId::new("1")],
+            n_bytes: vec![9],
+            zlib_bytes: vec![9],
+            scores: TextScores {
+                log_likelihood: vec![log_likelihood],
+                n_tokens: vec![2],
+                ..TextScores::default()
+            },
+        }
+    }
+
+    #[test]
+    fn one_model_in_two_places_is_refused() {
+        let (target, reference) = (scores("target f32", -1.0), scores("reference f32", -2.0));
+        assert!(check_models(&target, &reference, 9).is_ok());
+        let error = check_models(&reference, &reference, 9).unwrap_err().to_string();
+        assert!(error.contains("are both by `reference f32`"), "{error}");
+        let unmoved = scores("target f32", -2.0);
+        let error = check_models(&unmoved, &reference, 9).unwrap_err().to_string();
+        assert!(error.contains("its weights never moved"), "{error}");
+        assert!(check_models(&unmoved, &reference, 0).is_ok(), "nothing was trained");
+    }
 }

@@ -15,3 +15,4 @@ mod same_seed;
 mod score;
 mod stats;
 mod untrained;
+mod validity;

@@ -15,6 +15,7 @@ fn table(held_in: &[f64], held_out: &[f64]) -> ExperimentFolder {
         held_in: (0..n).map(|user| user < held_in.len()).collect(),
         statistic: [held_in, held_out].concat(),
         n_examples: vec![1; n],
+        flags: Vec::new(),
         others: vec![("turned".to_owned(), [held_in, held_out].concat().iter().map(|x| -x).collect())],
     };
     write_statistics(&folder.path("statistics.parquet"), &table).expect("the folder is ours");

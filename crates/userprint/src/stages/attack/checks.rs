@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use userprint_attack::validity::{self, BlindCheck, Checked, Outcome, Validity, Verdict};
+use userprint_attack::validity::{self, BlindCheck, Check, Checked, Outcome, Validity, Verdict};
 use userprint_attack::{ScoredExamples, example_statistics};
-use userprint_core::{ExampleSource, Membership, Role, UserId, UserIdx};
-use userprint_data::{BlindClassifier, Corpus, Selection, near_copies};
+use userprint_core::{ExampleSource, UserId, UserIdx};
+use userprint_data::{BlindClassifier, Corpus, near_copies};
 
-use super::super::prepare;
 use super::super::score::AttackExample;
+use super::super::train;
 use super::Attack;
 use crate::pipeline::Pipeline;
 use crate::results::CheckRow;
@@ -20,13 +20,14 @@ pub(super) fn validity(
     users: &[UserId],
     scored: &ScoredExamples,
     headline: &Attack,
+    placebo: f64,
 ) -> anyhow::Result<Validity> {
     let experiment = &pipeline.experiment;
     let permutations = experiment.raw.attack.blind_permutations;
     let origins = Origins::new(pipeline, users)?;
     let held_in = &headline.users.held_in;
     Ok(Validity {
-        placebo: validity::placebo(scored)?,
+        placebo,
         null: validity::null(scored)?,
         blind: blind(pipeline, examples, users)?,
         shared_users: shared_users(users, held_in),
@@ -73,8 +74,8 @@ fn leakage(
     examples: &[AttackExample],
     scored: &ScoredExamples,
 ) -> anyhow::Result<Checked<validity::LeakageCheck>> {
-    let (corpus, partition) = (pipeline.corpus()?, prepare::read(pipeline)?);
-    let selection = Selection::new(corpus, &partition, Membership::HeldIn, Role::Train)?;
+    // What filters removed was not trained on.
+    let (selection, _) = train::examples(pipeline, pipeline.corpus()?)?;
     let mut train = Vec::with_capacity(selection.n_examples_total());
     for user in 0..selection.users().len() {
         train.extend(selection.texts(UserIdx(user as u32))?);
@@ -126,7 +127,7 @@ pub(super) fn rows(validity: &Validity) -> anyhow::Result<Vec<CheckRow>> {
             Outcome::NotChecked(missing) => ("not checked", Some(missing.to_string())),
         };
         CheckRow {
-            check: verdict.check.to_owned(),
+            check: verdict.check.name().to_owned(),
             outcome: outcome.to_owned(),
             found: found(validity, verdict.check),
             p_value: verdict.p_value,
@@ -137,25 +138,27 @@ pub(super) fn rows(validity: &Validity) -> anyhow::Result<Vec<CheckRow>> {
     Ok(validity.verdicts()?.into_iter().map(row).collect())
 }
 
-fn found(validity: &Validity, check: &str) -> String {
+fn found(validity: &Validity, check: Check) -> String {
     let done = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     match check {
-        "placebo" => format!("AUROC {}", validity.placebo),
-        "null" => format!("AUROC {:.3}", validity.null.auroc),
-        "blind" => format!("AUROC {:.3}", validity.blind.auroc),
-        "shared_users" => format!("{} users", validity.shared_users),
-        "leakage" => done(validity.leakage.done().map(|found| {
+        Check::Placebo => format!("AUROC {}", validity.placebo),
+        Check::Null => format!("AUROC {:.3}", validity.null.auroc),
+        Check::Blind => format!("AUROC {:.3}", validity.blind.auroc),
+        Check::SharedUsers => format!("{} users", validity.shared_users),
+        Check::Leakage => done(validity.leakage.done().map(|found| {
             let without = found.auroc_without.map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"));
-            format!("{} of {}; AUROC without them {without}", found.n_held_in_duplicates, found.n_held_in)
+            format!(
+                "{} of {}, of held-out {} of {}; AUROC without them {without}",
+                found.n_held_in_duplicates, found.n_held_in, found.n_held_out_duplicates, found.n_held_out
+            )
         })),
-        "time_shift" => done(validity.time_shift.done().map(|found| format!("AUROC {:.3}", found.auroc))),
-        "source_shift" => done(
+        Check::TimeShift => done(validity.time_shift.done().map(|found| format!("AUROC {:.3}", found.auroc))),
+        Check::SourceShift => done(
             validity
                 .source_shift
                 .done()
                 .map(|found| format!("chi-square {:.1} over {} sources", found.chi_square, found.n_sources)),
         ),
-        "resolution" => format!("finest FPR 1/{}", validity.resolution.n_held_out),
-        _ => String::new(),
+        Check::Resolution => format!("finest FPR 1/{}", validity.resolution.n_held_out),
     }
 }

@@ -7,13 +7,14 @@ use userprint_attack::exposure::{
 };
 use userprint_attack::{
     Aggregate, AttackError, LikelihoodRatio, PerUser, ScoredExamples, TokenMeanLogLikelihood, UserStatistics,
-    example_statistics, user_statistics,
+    example_statistics, reference_statistics,
 };
-use userprint_core::{ExampleSource, Role, Tokenize, UserId, UserIdx};
+use userprint_core::{ExampleSource, Role, Tokenize, Tokens, UserId, UserIdx};
 use userprint_data::{Corpus, UserWords, Wording, wording};
 use userprint_model::HfTokenizer;
 
 use super::super::pretrain::reference_folder;
+use super::super::score::AttackExample;
 use super::super::{prepare, train};
 use crate::pipeline::Pipeline;
 use crate::results::{AssociationRow, BoundRow, FactorRow};
@@ -21,17 +22,21 @@ use crate::results::{AssociationRow, BoundRow, FactorRow};
 /// How each factor goes with the statistic and with detection, and Proposition 1's bounds.
 pub(super) fn factors(
     pipeline: &Pipeline,
+    examples: &[AttackExample],
     users: &[UserId],
     scored: &ScoredExamples,
     statistics: &UserStatistics,
     decisions: &PerUser,
 ) -> anyhow::Result<(Vec<FactorRow>, Vec<BoundRow>)> {
-    let training = Training::new(pipeline, users)?;
+    let tokenizer = HfTokenizer::load_folder(&reference_folder(pipeline)?)?;
+    let training = Training::new(pipeline, &tokenizer, users)?;
     let wording = wording_of(pipeline, users)?;
     let from_scores = divergences(scored, &training)?;
     let columns = columns(scored, &training, &wording, &from_scores)?;
     let found = exposure(statistics, decisions, &columns)?;
-    let bounds = bounds(scored, &training, &wording)?;
+    let texts: Vec<&str> = examples.iter().map(|example| example.text.as_str()).collect();
+    let n_tokens = lengths(&tokenizer.encode(&texts)?);
+    let bounds = bounds(scored, &training, &wording, &scored_shares(scored, &n_tokens, users.len()))?;
     Ok((found.into_iter().map(row).collect(), bounds))
 }
 
@@ -43,31 +48,67 @@ struct Training {
     share: Vec<Option<f64>>,
 }
 
+/// What fine-tuning saw of one user.
+struct Seen {
+    user: usize,
+    /// The duplicate group of each example.
+    groups: Vec<u32>,
+    n_tokens: usize,
+}
+
 impl Training {
-    fn new(pipeline: &Pipeline, users: &[UserId]) -> anyhow::Result<Self> {
-        let corpus = pipeline.corpus()?;
-        let (examples, groups) = train::examples(pipeline, corpus)?;
-        let tokenizer = HfTokenizer::load_folder(&reference_folder(pipeline)?)?;
-        let nothing = || vec![None; users.len()];
-        let mut training =
-            Self { n_examples: nothing(), n_duplicates: nothing(), n_tokens: nothing(), share: nothing() };
-        let mut first = 0;
+    fn new(pipeline: &Pipeline, tokenizer: &HfTokenizer, users: &[UserId]) -> anyhow::Result<Self> {
+        let (examples, groups) = train::examples(pipeline, pipeline.corpus()?)?;
+        let (mut seen, mut first, mut n_all) = (Vec::new(), 0, 0);
         for (at, user) in examples.users().iter().enumerate() {
             let texts = examples.texts(UserIdx(at as u32))?;
-            let mut own = groups[first..first + texts.len()].to_vec();
+            let groups = groups[first..first + texts.len()].to_vec();
             first += texts.len();
-            own.sort_unstable();
-            own.dedup();
             let tokens = tokenizer.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
-            let Ok(user) = users.binary_search(user) else { continue };
-            training.n_examples[user] = Some(texts.len() as f64);
-            training.n_duplicates[user] = Some((texts.len() - own.len()) as f64);
-            training.n_tokens[user] = Some(tokens.ids.values().len() as f64);
+            let n_tokens = tokens.ids.values().len();
+            n_all += n_tokens;
+            if let Ok(user) = users.binary_search(user) {
+                seen.push(Seen { user, groups, n_tokens });
+            }
         }
-        let all: f64 = training.n_tokens.iter().flatten().sum();
-        training.share = training.n_tokens.iter().map(|n| n.map(|n| n / all)).collect();
-        Ok(training)
+        Ok(Self::of(users.len(), seen, n_all))
     }
+
+    /// Columns with an entry for each of `n_users`, where fine-tuning saw `n_all` tokens altogether.
+    ///
+    /// The share of a user alone in training is none: there are no others to tell it from.
+    fn of(n_users: usize, seen: Vec<Seen>, n_all: usize) -> Self {
+        let nothing = || vec![None; n_users];
+        let mut training =
+            Self { n_examples: nothing(), n_duplicates: nothing(), n_tokens: nothing(), share: nothing() };
+        for Seen { user, mut groups, n_tokens } in seen {
+            let n_examples = groups.len();
+            groups.sort_unstable();
+            groups.dedup();
+            training.n_examples[user] = Some(n_examples as f64);
+            training.n_duplicates[user] = Some((n_examples - groups.len()) as f64);
+            training.n_tokens[user] = Some(n_tokens as f64);
+            let share = n_tokens as f64 / n_all as f64;
+            training.share[user] = Some(share).filter(|share| 0.0 < *share && *share < 1.0);
+        }
+        training
+    }
+}
+
+/// Tokens of each text.
+fn lengths(tokens: &Tokens) -> Vec<usize> {
+    (0..tokens.ids.n_rows()).map(|row| tokens.ids.row(row).len()).collect()
+}
+
+/// Share of the tokens of each user's attack examples that were scored: texts may have been cut, and a first token
+/// may be context alone.
+fn scored_shares(scored: &ScoredExamples, n_tokens: &[usize], n_users: usize) -> Vec<f64> {
+    let (mut n_scored, mut n_all) = (vec![0.0; n_users], vec![0.0; n_users]);
+    for (row, user) in scored.user().iter().enumerate() {
+        n_scored[user.index()] += f64::from(scored.target().n_tokens[row]);
+        n_all[user.index()] += n_tokens[row] as f64;
+    }
+    n_scored.into_iter().zip(n_all).map(|(n_scored, n_all): (f64, f64)| (n_scored / n_all).min(1.0)).collect()
 }
 
 /// Attack examples against all others of each user.
@@ -115,13 +156,8 @@ fn columns(
     wording: &Wording,
     from_scores: &[Option<Divergence>],
 ) -> anyhow::Result<Vec<FactorColumn>> {
-    let as_target = ScoredExamples::new(
-        scored.user().to_vec(),
-        scored.held_in().to_vec(),
-        scored.reference().clone(),
-        scored.reference().clone(),
-    )?;
-    let plainness = user_statistics(&as_target, &TokenMeanLogLikelihood, Aggregate::TokenWeightedMean)?;
+    let plainness =
+        reference_statistics(scored, &TokenMeanLogLikelihood)?.aggregated(Aggregate::TokenWeightedMean)?;
     let of_scores =
         |of: fn(&Divergence) -> Option<f64>| from_scores.iter().map(|d| of(d.as_ref()?)).collect();
     let columns: [(Factor, Vec<Option<f64>>); 9] = [
@@ -130,7 +166,7 @@ fn columns(
         (Factor::TrainTokens, training.n_tokens.clone()),
         (Factor::Duplicates, training.n_duplicates.clone()),
         (Factor::PhraseOverlap, wording.phrase_overlap.clone()),
-        (Factor::NGramDivergence, wording.kl_per_word.clone()),
+        (Factor::WordDivergence, wording.kl_per_word.clone()),
         (Factor::ReferenceLoss, plainness.statistic.iter().map(|value| Some(-value)).collect()),
         (Factor::Kl, of_scores(|divergence| Some(divergence.kl))),
         (Factor::ChiSquare, of_scores(|divergence| divergence.log_one_plus_chi_square)),
@@ -139,17 +175,23 @@ fn columns(
 }
 
 /// Proposition 1 around each held-in user's mean log-likelihood ratio, with divergences from words: those from the
-/// scores would bound them by construction. Words count as if drawn one by one.
-fn bounds(scored: &ScoredExamples, training: &Training, wording: &Wording) -> anyhow::Result<Vec<BoundRow>> {
+/// scores would bound them by construction. Words count as if drawn one by one, and the share of them that the scored
+/// tokens are, so that both sides speak of the same part of a text.
+fn bounds(
+    scored: &ScoredExamples,
+    training: &Training,
+    wording: &Wording,
+    scored_share: &[f64],
+) -> anyhow::Result<Vec<BoundRow>> {
     let mut rows = Vec::new();
     for (user, ratios) in log_ratios(scored, training.share.len())?.into_iter().enumerate() {
         let words = (training.share[user], wording.kl_per_word[user], wording.chi2_per_word[user]);
         let (Some(share), Some(kl), Some(chi2)) = words else { continue };
-        let n_words = wording.words_per_example[user];
+        let n_words = wording.words_per_example[user] * scored_share[user];
         let divergence = Divergence {
             kl: kl * n_words,
             log_one_plus_chi_square: Some(chi2.ln_1p() * n_words),
-            source: DivergenceSource::NGrams,
+            source: DivergenceSource::Words,
         };
         let measured = ratios.iter().sum::<f64>() / ratios.len() as f64;
         let bounds = proposition_1(share, &divergence, measured)?;
@@ -180,5 +222,51 @@ fn row(found: Exposure) -> FactorRow {
         held_out: of(found.held_out),
         all: of(found.all),
         detected: of(found.detected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use userprint_core::TextScores;
+
+    use super::*;
+
+    /// User 1 has four examples, three of them alike, and 30 of 40 tokens; user 2 has one; user 0 was never seen.
+    #[test]
+    fn training_by_hand() {
+        let seen = |user, groups: &[u32], n_tokens| Seen { user, groups: groups.to_vec(), n_tokens };
+        let training = Training::of(3, vec![seen(1, &[7, 2, 7, 7], 30), seen(2, &[9], 10)], 40);
+        assert_eq!(training.n_examples, [None, Some(4.0), Some(1.0)]);
+        assert_eq!(training.n_duplicates, [None, Some(2.0), Some(0.0)]);
+        assert_eq!(training.n_tokens, [None, Some(30.0), Some(10.0)]);
+        assert_eq!(training.share, [None, Some(0.75), Some(0.25)]);
+        let alone = Training::of(2, vec![seen(0, &[1], 30)], 30);
+        assert_eq!((alone.share, alone.n_tokens), (vec![None; 2], vec![Some(30.0), None]));
+    }
+
+    #[test]
+    fn cut_texts_are_scored_in_part() {
+        let scores =
+            TextScores { log_likelihood: vec![-1.0; 3], n_tokens: vec![4, 4, 3], ..TextScores::default() };
+        let user = [0, 0, 1].map(UserIdx).to_vec();
+        let scored = ScoredExamples::new(user, vec![true, true, false], scores.clone(), scores).unwrap();
+        assert_eq!(scored_shares(&scored, &[4, 12, 3], 2), [0.5, 1.0]);
+    }
+
+    /// One held-in user alone in training has no divergence and no bounds, and stops nothing.
+    #[test]
+    fn a_user_alone_in_training_has_no_bounds() {
+        let scores = |log_likelihood: f64| TextScores {
+            log_likelihood: vec![log_likelihood; 2],
+            n_tokens: vec![4; 2],
+            ..TextScores::default()
+        };
+        let user = [0, 1].map(UserIdx).to_vec();
+        let scored = ScoredExamples::new(user, vec![true, false], scores(-1.0), scores(-2.0)).unwrap();
+        let training = Training::of(2, vec![Seen { user: 0, groups: vec![1], n_tokens: 30 }], 30);
+        assert_eq!(divergences(&scored, &training).unwrap(), [None, None]);
+        let words = UserWords { attack: vec!["a b"], rest: vec!["a c"] };
+        let bounds = bounds(&scored, &training, &wording(&[words.clone(), words]), &[1.0; 2]).unwrap();
+        assert_eq!(bounds, []);
     }
 }
