@@ -13,7 +13,7 @@ use userprint_kernels::head::Head;
 use userprint_kernels::norm::Centring;
 
 use crate::layers::{Block, Linear, Matrix, Norm, Pass};
-use crate::{Activation, Batch, ModelError, Rotary};
+use crate::{Activation, Batch, ModelError, Rotary, Tape};
 
 /// The shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,6 +227,19 @@ impl<B: AutodiffBackend> CausalLm<B> {
 impl<B: KernelBackend> CausalLm<B> {
     /// Hidden states after the last norm, `[b · t, d]` for a batch of `b` sequences padded to `t` inputs.
     pub fn hidden(&self, batch: &Batch<B>) -> Tensor<B, 2> {
+        self.pass(batch, None)
+    }
+
+    /// As [`CausalLm::hidden`], with what gradients of units are made of once the backward pass has been.
+    ///
+    /// The parameters must record no gradients ([`Params::require_gradients`](crate::Params::require_gradients)): the pass
+    /// begins at the embedded tokens.
+    pub fn recorded(&self, batch: &Batch<B>) -> (Tensor<B, 2>, Tape<B>) {
+        let tape = Tape::new(self.is_adapted());
+        (self.pass(batch, Some(&tape)), tape)
+    }
+
+    fn pass(&self, batch: &Batch<B>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
         let ([b, t], device) = (batch.ids.dims(), batch.ids.device());
         let mut x = embedding(self.module.wte.weight.val(), batch.ids.clone());
         if self.config.embedding_scale != 1.0 {
@@ -239,12 +252,15 @@ impl<B: KernelBackend> CausalLm<B> {
             Positions::Rotary(rotary) => Some(rotary.rotations(&batch.lengths, t, &device)),
             Positions::Learned { .. } => None,
         };
-        let pass = Pass { config: &self.config, shape: [b, t], rotations };
+        let pass = Pass { config: &self.config, shape: [b, t], rotations, tape };
         let mut x = x.reshape([b * t, self.config.width]);
+        if let Some(tape) = tape {
+            x = tape.root(x);
+        }
         for (block, mask) in self.module.h.iter().zip(&self.config.layers) {
             x = block.forward(x, *mask, &pass);
         }
-        self.module.ln_f.forward(x, &self.config)
+        self.module.ln_f.forward(x, &pass)
     }
 }
 

@@ -9,6 +9,7 @@ use userprint_kernels::rotary::Rotations;
 
 use crate::adapter::Factors;
 use crate::decoder::{DecoderConfig, Maker, Residual, from_host};
+use crate::tape::Tape;
 
 /// A weight without bias, `[out, in]`.
 #[derive(Module, Debug)]
@@ -82,25 +83,43 @@ impl<B: Backend> Linear<B> {
         })
     }
 
-    /// `[n, in]` to `[n, out]`.
-    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let mut y = x.clone().matmul(self.weight.val().transpose());
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
-        }
-        if let Some(adapter) = &self.adapter {
-            let change = x.matmul(adapter.a.val().transpose()).matmul(adapter.b.val().transpose());
-            y = y + change.mul_scalar(adapter.scale);
-        }
-        y
-    }
-
     /// The same function without an adapter: its change added to the weight.
     pub(crate) fn merge(&mut self) {
         if let Some(adapter) = self.adapter.take() {
             let change = adapter.b.val().matmul(adapter.a.val()).mul_scalar(adapter.scale);
             self.weight = self.weight.clone().map(|weight| weight + change);
         }
+    }
+}
+
+impl<B: KernelBackend> Linear<B> {
+    /// `[n, in]` to `[n, out]`.
+    fn forward(&self, x: Tensor<B, 2>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
+        let mut y = x.clone().matmul(self.weight.val().transpose());
+        if let Some(bias) = &self.bias {
+            y = y + bias.val().unsqueeze();
+        }
+        if let Some(tape) = tape {
+            y = tape.product(&self.weight, self.bias.as_ref(), &x, y);
+        }
+        match &self.adapter {
+            Some(adapter) => y + adapter.forward(x, tape),
+            None => y,
+        }
+    }
+}
+
+impl<B: KernelBackend> Adapter<B> {
+    /// The change of the output, `scale · x aᵀ bᵀ`.
+    fn forward(&self, x: Tensor<B, 2>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
+        let times = |x: Tensor<B, 2>, factor: &Param<Tensor<B, 2>>| {
+            let y = x.clone().matmul(factor.val().transpose());
+            match tape {
+                Some(tape) => tape.factor(factor, &x, y),
+                None => y,
+            }
+        };
+        times(times(x, &self.a), &self.b).mul_scalar(self.scale)
     }
 }
 
@@ -131,14 +150,19 @@ impl<B: Backend> Norm<B> {
 
 impl<B: KernelBackend> Norm<B> {
     /// Normalised rows, scaled and shifted.
-    pub(crate) fn forward(&self, x: Tensor<B, 2>, config: &DecoderConfig) -> Tensor<B, 2> {
+    pub(crate) fn forward(&self, x: Tensor<B, 2>, pass: &Pass<'_, B>) -> Tensor<B, 2> {
+        let norm = &pass.config.norm;
         let mut scale = self.weight.val();
-        if config.norm.offset != 0.0 {
-            scale = scale.add_scalar(config.norm.offset);
+        if norm.offset != 0.0 {
+            scale = scale.add_scalar(norm.offset);
         }
-        let y = normalise(x, config.norm.centring, config.norm.epsilon) * scale.unsqueeze();
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
+        let x = normalise(x, norm.centring, norm.epsilon);
+        let mut y = x.clone() * scale.unsqueeze();
+        if let Some(bias) = &self.bias {
+            y = y + bias.val().unsqueeze();
+        }
+        match pass.tape {
+            Some(tape) => tape.scale(&self.weight, self.bias.as_ref(), &x, y),
             None => y,
         }
     }
@@ -221,21 +245,23 @@ pub(crate) struct Pass<'a, B: Backend> {
     /// Sequences and their padded length.
     pub(crate) shape: [usize; 2],
     pub(crate) rotations: Option<Rotations<B>>,
+    /// What it keeps for gradients of units.
+    pub(crate) tape: Option<&'a Tape<B>>,
 }
 
 impl<B: KernelBackend> Block<B> {
     pub(crate) fn forward(&self, x: Tensor<B, 2>, mask: Mask, pass: &Pass<'_, B>) -> Tensor<B, 2> {
         let after = |norm: &Option<Norm<B>>, y: Tensor<B, 2>| match norm {
-            Some(norm) => norm.forward(y, pass.config),
+            Some(norm) => norm.forward(y, pass),
             None => y,
         };
-        let mixed = self.attn.forward(self.ln_1.forward(x.clone(), pass.config), mask, pass);
+        let mixed = self.attn.forward(self.ln_1.forward(x.clone(), pass), mask, pass);
         let attended = x.clone() + after(&self.post_1, mixed);
         let stream = match pass.config.residual {
             Residual::Sequential => attended.clone(),
             Residual::Parallel => x,
         };
-        let inner = self.mlp.forward(self.ln_2.forward(stream, pass.config), pass.config);
+        let inner = self.mlp.forward(self.ln_2.forward(stream, pass), pass);
         attended + after(&self.post_2, inner)
     }
 }
@@ -286,22 +312,22 @@ impl<B: KernelBackend> Attention<B> {
         let placed = |y: Tensor<B, 2>, norm: &Option<Norm<B>>, n: usize| {
             let mut y = y.reshape([b * t * n, width]);
             if let Some(norm) = norm {
-                y = norm.forward(y, config);
+                y = norm.forward(y, pass);
             }
             if let Some(rotations) = &pass.rotations {
                 y = rotations.turn(y, n);
             }
             y.reshape([b * t, n * width])
         };
-        let mut q = placed(self.q_proj.forward(x.clone()), &self.q_norm, n_heads);
+        let mut q = placed(self.q_proj.forward(x.clone(), pass.tape), &self.q_norm, n_heads);
         if config.attention_scale != 1.0 {
             q = q.mul_scalar(config.attention_scale);
         }
-        let k = placed(self.k_proj.forward(x.clone()), &self.k_norm, n_kv_heads);
-        let v = self.v_proj.forward(x);
+        let k = placed(self.k_proj.forward(x.clone(), pass.tape), &self.k_norm, n_kv_heads);
+        let v = self.v_proj.forward(x, pass.tape);
         let (q, k, v) = (heads(q, n_heads), heads(k, n_kv_heads), heads(v, n_kv_heads));
         let mixed = attention(q, k, v, mask, config.attention_soft_cap);
-        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([b * t, n_heads * width]))
+        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([b * t, n_heads * width]), pass.tape)
     }
 }
 
@@ -331,11 +357,12 @@ impl<B: Backend> Mlp<B> {
 }
 
 impl<B: KernelBackend> Mlp<B> {
-    fn forward(&self, x: Tensor<B, 2>, config: &DecoderConfig) -> Tensor<B, 2> {
+    fn forward(&self, x: Tensor<B, 2>, pass: &Pass<'_, B>) -> Tensor<B, 2> {
+        let (activation, tape) = (pass.config.activation, pass.tape);
         let inside = match &self.gate_proj {
-            Some(gate) => config.activation.apply(gate.forward(x.clone())) * self.up_proj.forward(x),
-            None => config.activation.apply(self.up_proj.forward(x)),
+            Some(gate) => activation.apply(gate.forward(x.clone(), tape)) * self.up_proj.forward(x, tape),
+            None => activation.apply(self.up_proj.forward(x, tape)),
         };
-        self.down_proj.forward(inside)
+        self.down_proj.forward(inside, tape)
     }
 }

@@ -19,6 +19,7 @@ mod local_scorer;
 mod params;
 mod rotary;
 mod scoring_model;
+mod tape;
 mod tokenizer;
 pub mod weights;
 
@@ -35,5 +36,6 @@ pub use local_scorer::{LocalScorer, LongTexts, ScoringOptions};
 pub use params::{Params, n_parameters};
 pub use rotary::{Rotary, RotaryScaling};
 pub use scoring_model::{Asked, Done, ScoringModel, Sequence};
+pub use tape::{Operation, Record, Tape};
 pub use tokenizer::{Bos, HfTokenizer};
 pub use userprint_kernels::inference::{Precision, TokenScore};

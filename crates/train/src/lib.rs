@@ -9,6 +9,7 @@ mod schedule;
 mod sequences;
 mod settings;
 mod trainer;
+mod units;
 
 pub use checkpoints::Checkpoints;
 pub use error::TrainError;
@@ -19,3 +20,4 @@ pub use schedule::learning_rate;
 pub use sequences::Sequences;
 pub use settings::{Packing, TrainSettings};
 pub use trainer::{TrainData, TrainOutcome, Validation, tokenize, train};
+pub use units::{ClippedSum, UnitBatch, clipped_sum};

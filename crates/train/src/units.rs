@@ -1,0 +1,299 @@
+//! Gradients clipped unit by unit, an example or a user each, and summed: without a loop over units.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor, TensorData};
+use userprint_kernels::head::Head;
+use userprint_kernels::units::{
+    HeadTraining, head_sum, head_units, product_norms, shift_norms, table_norms, table_sum, tied_products,
+};
+use userprint_model::{Batch, CausalLm, Operation, Params, Positions};
+
+use crate::TrainBackend;
+
+/// What units of a batch gave.
+#[derive(Debug)]
+pub struct ClippedSum<B: AutodiffBackend> {
+    /// Loss of each unit, nats per token: the mean over its sequences of the mean over a sequence's tokens.
+    pub losses_nats: Vec<f64>,
+    /// Norm of each unit's gradient over all parameters, before clipping.
+    pub norms: Vec<f64>,
+    /// `Σ_u min(1, C / |g_u|) g_u`, by parameter path, flat.
+    pub by_path: BTreeMap<String, Tensor<B::InnerBackend, 1>>,
+}
+
+/// Sequences of units: as many of each unit, those that are missing empty.
+///
+/// A sequence is one document; two documents in one sequence would share its gradient.
+#[derive(Clone, Debug)]
+pub struct UnitBatch<B: AutodiffBackend> {
+    batch: Batch<B>,
+    units: usize,
+    /// Of each input position; 0 where nothing is predicted.
+    targets: Tensor<B::InnerBackend, 1, Int>,
+    /// One over the number of predictions of the sequence and the number of sequences of the unit; 0 likewise.
+    weights: Vec<f32>,
+}
+
+impl<B: AutodiffBackend> UnitBatch<B> {
+    /// Collates the sequences of each unit, `s[..len − 1]` to predict `s[1..]`.
+    ///
+    /// # Panics
+    /// If no unit has a sequence of two tokens or more.
+    pub fn new<S: AsRef<[u32]>>(units: &[Vec<S>], device: &B::Device) -> Self {
+        let most = units.iter().map(Vec::len).max().unwrap_or(0);
+        let filled = |unit: &Vec<S>| {
+            let own: Vec<Vec<u32>> = unit.iter().map(|sequence| sequence.as_ref().to_vec()).collect();
+            own.into_iter().chain(std::iter::repeat_n(vec![0], most - unit.len())).collect::<Vec<_>>()
+        };
+        let sequences: Vec<Vec<u32>> = units.iter().flat_map(filled).collect();
+        let batch = Batch::<B>::new(&sequences, device);
+        let [_, t] = batch.ids.dims();
+        assert!(t > 0, "a unit needs something to predict");
+        let (mut targets, mut weights) = (vec![0i64; sequences.len() * t], vec![0f32; sequences.len() * t]);
+        for (row, sequence) in sequences.iter().enumerate() {
+            let unit = &units[row / most];
+            let own = unit.iter().filter(|sequence| sequence.as_ref().len() > 1).count();
+            for (position, &target) in sequence.iter().skip(1).enumerate() {
+                targets[row * t + position] = i64::from(target);
+                weights[row * t + position] = 1.0 / ((sequence.len() - 1) * own) as f32;
+            }
+        }
+        let targets = TensorData::new(targets, [sequences.len() * t]);
+        Self { batch, units: units.len(), targets: Tensor::from_data(targets, device), weights }
+    }
+}
+
+/// The clipped sum of the units' gradients: one forward pass and one backward pass, from which no gradient of a
+/// parameter is made but the sum.
+///
+/// Norms come from activations and output gradients, as does the sum once the norms are known; the logits are computed a
+/// second time for it, as they would fill the memory.
+/// With `clip_norm` infinite it is the sum of the units' gradients.
+///
+/// # Reference
+/// Bu et al., arXiv:2210.00038v3 (book-keeping); the loop over units is [`gradients`](crate::gradients()) of each alone.
+pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B> {
+    let CausalLm { config, module } = CausalLm::<B>::from_inner(&lm.without_gradients());
+    let lm = CausalLm { config, module: Params::require_gradients(module, |_| false) };
+    let (hidden, tape) = lm.recorded(&batch.batch);
+    let pass = HeadPass::new(&lm, batch, hidden.clone().inner());
+    let found =
+        head_units(&pass.hidden, &pass.head, &batch.targets, &pass.weights(), batch.units, pass.training());
+    let carried = (hidden * Tensor::from_inner(found.d_hidden)).sum();
+    carried.backward();
+
+    let embedded = if lm.is_adapted() { None } else { tape.embedded().take::<B::InnerBackend>() };
+    let operations: Vec<Recorded<B>> = tape.into_records().into_iter().filter_map(Recorded::take).collect();
+    let mut squares = vec![0.0; batch.units];
+    let mut add = |of_units: Tensor<B::InnerBackend, 1>| {
+        squares.iter_mut().zip(of_units.into_data().iter::<f64>()).for_each(|(sum, square)| *sum += square);
+    };
+    operations.iter().for_each(|operation| operation.norms(batch.units).into_iter().for_each(&mut add));
+    found.norms.into_iter().for_each(&mut add);
+    if let Some(de) = &embedded {
+        pass.embedding_norms(&lm, de, found.at_inputs).into_iter().for_each(&mut add);
+    }
+    // A sum of products may round below 0 where it is 0.
+    let norms: Vec<f64> = squares.into_iter().map(|square: f64| square.max(0.0).sqrt()).collect();
+    let factors: Vec<f32> =
+        norms.iter().map(|&norm| if norm > clip_norm { (clip_norm / norm) as f32 } else { 1.0 }).collect();
+
+    let paths = Paths::of(&lm);
+    let mut by_path = BTreeMap::new();
+    for operation in operations {
+        for (id, sum) in operation.sums(&factors) {
+            by_path.insert(paths.of[&id].clone(), sum);
+        }
+    }
+    if let Some(de) = embedded {
+        pass.add_tables(&lm, de, &factors, &mut by_path);
+    }
+    let losses_nats = found.losses.into_data().iter::<f64>().collect();
+    ClippedSum { losses_nats, norms, by_path }
+}
+
+/// Each row times the factor of its unit.
+fn scaled<B: burn::tensor::backend::Backend>(rows: Tensor<B, 2>, factors: &[f32]) -> Tensor<B, 2> {
+    let [n, d] = rows.dims();
+    let units = factors.len();
+    let factors: Tensor<B, 1> = Tensor::from_data(TensorData::new(factors.to_vec(), [units]), &rows.device());
+    (rows.reshape([units, n / units * d]) * factors.unsqueeze_dim(1)).reshape([n, d])
+}
+
+/// An operation with its input and the gradient by its output.
+struct Recorded<B: AutodiffBackend> {
+    operation: Operation,
+    input: Tensor<B::InnerBackend, 2>,
+    dy: Tensor<B::InnerBackend, 2>,
+}
+
+impl<B: AutodiffBackend> Recorded<B> {
+    fn take(record: userprint_model::Record<B>) -> Option<Self> {
+        let dy = record.tap.take::<B::InnerBackend>()?;
+        Some(Self { operation: record.operation, input: record.input.inner(), dy })
+    }
+
+    /// Squared norms of each unit's gradient, by the weight and by the bias.
+    fn norms(&self, units: usize) -> Vec<Tensor<B::InnerBackend, 1>> {
+        let (of_weight, bias) = match self.operation {
+            Operation::Product { bias, .. } => (product_norms(&self.input, &self.dy, units), bias),
+            Operation::Scale { bias, .. } => {
+                (shift_norms(&(self.input.clone() * self.dy.clone()), units), bias)
+            }
+        };
+        let of_bias = bias.map(|_| shift_norms(&self.dy, units));
+        std::iter::once(of_weight).chain(of_bias).collect()
+    }
+
+    /// Sums of the units' gradients, each times its factor.
+    fn sums(self, factors: &[f32]) -> Vec<(ParamId, Tensor<B::InnerBackend, 1>)> {
+        let dy = scaled(self.dy, factors);
+        let over_rows = |rows: Tensor<B::InnerBackend, 2>| rows.sum_dim(0).squeeze_dim::<1>(0);
+        let (weight, of_weight, bias) = match self.operation {
+            Operation::Product { weight, bias } => {
+                let sum = dy.clone().transpose().matmul(self.input);
+                let n = sum.dims().iter().product::<usize>();
+                (weight, sum.reshape([n]), bias)
+            }
+            Operation::Scale { weight, bias } => (weight, over_rows(dy.clone() * self.input), bias),
+        };
+        let of_bias = bias.map(|bias| (bias, over_rows(dy)));
+        std::iter::once((weight, of_weight)).chain(of_bias).collect()
+    }
+}
+
+/// Head and embeddings of one pass.
+struct HeadPass<'a, B: AutodiffBackend> {
+    batch: &'a UnitBatch<B>,
+    hidden: Tensor<B::InnerBackend, 2>,
+    head: Head<B::InnerBackend>,
+    ids: Tensor<B::InnerBackend, 1, Int>,
+    is_frozen: bool,
+    is_tied: bool,
+}
+
+impl<'a, B: TrainBackend> HeadPass<'a, B> {
+    fn new(lm: &CausalLm<B>, batch: &'a UnitBatch<B>, hidden: Tensor<B::InnerBackend, 2>) -> Self {
+        let Head { weight, soft_cap } = lm.head();
+        let [b, t] = batch.batch.ids.dims();
+        Self {
+            batch,
+            hidden,
+            head: Head { weight: weight.inner(), soft_cap },
+            ids: batch.batch.ids.clone().inner().reshape([b * t]),
+            is_frozen: lm.is_adapted(),
+            is_tied: lm.module.head.is_none(),
+        }
+    }
+
+    fn training(&self) -> HeadTraining<'_, B::InnerBackend> {
+        match (self.is_frozen, self.is_tied) {
+            (true, _) => HeadTraining::Frozen,
+            (false, true) => HeadTraining::Tied { ids: &self.ids },
+            (false, false) => HeadTraining::Own,
+        }
+    }
+
+    /// Of the rows.
+    fn weights(&self) -> Tensor<B::InnerBackend, 1> {
+        let weights = self.batch.weights.clone();
+        let n = weights.len();
+        Tensor::from_data(TensorData::new(weights, [n]), &self.hidden.device())
+    }
+
+    /// Squared norms by the token embedding, with the product of its two uses where it is the head, and by the positions.
+    fn embedding_norms(
+        &self,
+        lm: &CausalLm<B>,
+        de: &Tensor<B::InnerBackend, 2>,
+        at_inputs: Option<Tensor<B::InnerBackend, 3>>,
+    ) -> Vec<Tensor<B::InnerBackend, 1>> {
+        let units = self.batch.units;
+        let of_tokens = self.of_tokens(lm, de.clone());
+        let mut norms = vec![table_norms(&self.ids, &of_tokens, units)];
+        norms.extend(at_inputs.map(|at_inputs| tied_products(at_inputs, &self.hidden, &of_tokens)));
+        if lm.module.wpe.is_some() {
+            let by_position = self.by_position(de.clone());
+            let [_, rows, d] = by_position.dims();
+            norms.push(
+                (by_position.clone() * by_position).reshape([units, rows * d]).sum_dim(1).squeeze_dim(1),
+            );
+        }
+        norms
+    }
+
+    /// The gradient by the rows of the token embedding: the embedded tokens are those times a factor.
+    fn of_tokens(&self, lm: &CausalLm<B>, de: Tensor<B::InnerBackend, 2>) -> Tensor<B::InnerBackend, 2> {
+        if lm.config.embedding_scale == 1.0 { de } else { de.mul_scalar(lm.config.embedding_scale) }
+    }
+
+    /// Gradients at each position, summed over a unit's sequences, `[units, t, d]`.
+    fn by_position(&self, de: Tensor<B::InnerBackend, 2>) -> Tensor<B::InnerBackend, 3> {
+        let ([b, t], [_, d]) = (self.batch.batch.ids.dims(), de.dims());
+        let units = self.batch.units;
+        de.reshape([units, b / units, t, d]).sum_dim(1).squeeze_dim(1)
+    }
+
+    /// The sums of head, token embedding and positions.
+    fn add_tables(
+        &self,
+        lm: &CausalLm<B>,
+        de: Tensor<B::InnerBackend, 2>,
+        factors: &[f32],
+        by_path: &mut BTreeMap<String, Tensor<B::InnerBackend, 1>>,
+    ) {
+        let n = self.hidden.dims()[0];
+        let weights = scaled(self.weights().reshape([n, 1]), factors).reshape([n]);
+        let of_head = head_sum(&self.hidden, &self.head, &self.batch.targets, &weights);
+        let de = scaled(de, factors);
+        let of_tokens = table_sum(&self.ids, self.of_tokens(lm, de.clone()), lm.config.vocab_size);
+        let flat = |sum: Tensor<B::InnerBackend, 2>| {
+            let n = sum.dims().iter().product::<usize>();
+            sum.reshape([n])
+        };
+        if self.is_tied {
+            by_path.insert("wte.weight".to_owned(), flat(of_head + of_tokens));
+        } else {
+            by_path.insert("wte.weight".to_owned(), flat(of_tokens));
+            by_path.insert(lm.head_path().to_owned(), flat(of_head));
+        }
+        if let (Some(wpe), Positions::Learned { first }) = (&lm.module.wpe, &lm.config.positions) {
+            let sums: Tensor<B::InnerBackend, 2> = self.by_position(de).sum_dim(0).squeeze_dim(0);
+            let ([positions, d], [t, _]) = (wpe.weight.dims(), sums.dims());
+            let zeros = Tensor::zeros([positions, d], &sums.device());
+            by_path
+                .insert("wpe.weight".to_owned(), flat(zeros.slice_assign([*first..first + t, 0..d], sums)));
+        }
+    }
+}
+
+/// Paths of parameters by their ids.
+struct Paths {
+    path: Vec<String>,
+    of: BTreeMap<ParamId, String>,
+}
+
+impl Paths {
+    fn of<B: AutodiffBackend>(lm: &CausalLm<B>) -> Self {
+        let mut paths = Self { path: Vec::new(), of: BTreeMap::new() };
+        lm.module.visit(&mut paths);
+        paths
+    }
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Paths {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.of.insert(param.id, self.path.join("."));
+    }
+}
