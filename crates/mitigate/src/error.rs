@@ -2,6 +2,8 @@
 
 use userprint_privacy::AccountingError;
 
+use crate::PrivacyUnit;
+
 /// Why a defence is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -50,5 +52,40 @@ pub enum MitigateError {
         stored: f64,
         /// What its rule and steps give; infinite where they give nothing.
         found: f64,
+    },
+    /// A plan for nobody.
+    #[error("the number of {unit}s is 0, expected at least 1")]
+    NothingToSample {
+        /// What is sampled.
+        unit: PrivacyUnit,
+    },
+    /// A batch larger than the data.
+    #[error("the expected batch is {found}, expected at most the {n_sampled} that are sampled from")]
+    LargeBatch {
+        /// What was given.
+        found: u64,
+        /// How many there are.
+        n_sampled: u64,
+    },
+    /// Only the full batch is at its own floor.
+    #[error("the factor above the floor of the noise is {found}, expected a finite number above 1")]
+    BatchFactor {
+        /// What was given.
+        found: f64,
+    },
+    /// A plan for no training.
+    #[error("the length of the training is 0, expected at least 1 epoch or step")]
+    NoSteps,
+    /// A cap that the data do not keep.
+    #[error(
+        "{n_users} users with at most {examples_per_user} examples cannot have {n_examples}; cap the users first"
+    )]
+    AboveCap {
+        /// How many examples there are.
+        n_examples: u64,
+        /// How many users.
+        n_users: u64,
+        /// The cap.
+        examples_per_user: u32,
     },
 }
