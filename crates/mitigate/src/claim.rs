@@ -282,6 +282,22 @@ mod tests {
         assert_eq!(Claim::of(wrong, 10, 1_000, 1e-6), Err(MitigateError::BatchSize));
     }
 
+    #[track_caller]
+    fn check_epsilon(sampling: DpSampling, expected: f64) {
+        let rule = TrainingRule::dp_sgd(sampling, 0.01, 1.0, 1.0).unwrap();
+        let claim = Claim::of(rule, 1_000, 50_000, 1e-6).unwrap().unwrap();
+        assert!((claim.epsilon() / expected - 1.0).abs() < 1e-4, "{}", claim.epsilon());
+    }
+
+    /// Computed with dp-accounting; users that are sampled whole cost what an example does.
+    #[test]
+    fn known_answers() {
+        check_epsilon(DpSampling::Examples, 2.12452);
+        check_epsilon(DpSampling::CappedUsers { examples_per_user: 1 }, 2.12452);
+        check_epsilon(DpSampling::CappedUsers { examples_per_user: 4 }, 10.01530);
+        check_epsilon(DpSampling::Users { examples_per_user: 4 }, 2.12452);
+    }
+
     #[test]
     fn no_step_costs_nothing() {
         let claim = Claim::of(rule(DpSampling::Examples), 0, 1_000, 1e-6).unwrap().unwrap();

@@ -167,7 +167,7 @@ impl fmt::Display for PlanWarning {
 impl PrivacyTarget {
     /// The least noise that keeps the target, and the batch if it is to be found.
     ///
-    /// The accountant has certified the noise at the rate and the steps of the plan, which takes seconds at most.
+    /// The accountant has certified the noise at the rate and the steps of the plan, which takes seconds.
     /// A batch that is found is the smallest one up to the rounding of epochs to whole steps.
     ///
     /// # Errors

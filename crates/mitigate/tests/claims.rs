@@ -19,10 +19,15 @@ fn setting() -> impl Strategy<Value = (f64, f64, u64)> {
     (0.01_f64..0.6, 0.8_f64..4.0, 1_u64..100)
 }
 
+fn rule(sampling: DpSampling, rate: f64, noise: f64) -> TrainingRule {
+    TrainingRule::dp_sgd(sampling, rate, 1.0, noise).expect("values in range")
+}
+
 /// On a grid ten times coarser than that of claims, which differs by less than any change below makes.
 fn epsilon(sampling: DpSampling, rate: f64, noise: f64, steps: u64) -> f64 {
-    let rule = TrainingRule::dp_sgd(sampling, rate, 1.0, noise).unwrap();
-    PldAccountant::new(1e-3).unwrap().epsilon(&rule.dp_event(steps), DELTA).unwrap()
+    let event = rule(sampling, rate, noise).dp_event(steps);
+    let accountant = PldAccountant::new(1e-3).expect("a grid");
+    accountant.epsilon(&event, DELTA).expect("an event that the accountant knows")
 }
 
 proptest! {
@@ -47,8 +52,8 @@ proptest! {
     #[test]
     fn users_capped_at_one_example_are_examples((rate, noise, steps) in setting()) {
         let claim = |sampling| {
-            let rule = TrainingRule::dp_sgd(sampling, rate, 1.0, noise).unwrap();
-            Claim::of(rule, steps, 10_000, DELTA).unwrap().map_or(f64::INFINITY, |claim| claim.epsilon())
+            let claim = Claim::of(rule(sampling, rate, noise), steps, 10_000, DELTA).expect("a fine delta");
+            claim.expect("there is noise").epsilon()
         };
         let capped = claim(DpSampling::CappedUsers { examples_per_user: 1 });
         prop_assert!((capped / claim(DpSampling::Examples) - 1.0).abs() < 1e-9);
