@@ -147,7 +147,7 @@ mod tests {
         let (n, q) = (50, 0.2);
         let sampler = sampler(n, q);
         let (mut neighbours, mut successive) = (0, 0);
-        let mut before = vec![];
+        let mut before = Vec::new();
         for step in 0..STEPS {
             let sample = sampler.sample(step as u64);
             neighbours += sample.windows(2).filter(|pair| pair[0] % 2 == 0 && pair[1] == pair[0] + 1).count();
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn everybody_or_nobody() {
         assert_eq!(sampler(5, 1.0).sample(3), [0, 1, 2, 3, 4]);
-        assert_eq!(sampler(0, 1.0).sample(3), []);
-        assert_eq!(sampler(0, 0.5).sample(3), []);
-        assert_eq!(sampler(1_000, f64::MIN_POSITIVE).sample(3), []);
+        assert!(sampler(0, 1.0).sample(3).is_empty());
+        assert!(sampler(0, 0.5).sample(3).is_empty());
+        assert!(sampler(1_000, f64::MIN_POSITIVE).sample(3).is_empty());
         assert_eq!(sampler(0, 0.5).expected_size(), 0.0);
     }
 
