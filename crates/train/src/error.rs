@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use userprint_core::{SourceError, TokenizeError};
-use userprint_mitigate::MitigateError;
+use userprint_mitigate::{MitigateError, TrainingRule};
 use userprint_model::ModelError;
 use userprint_score::ScoreError;
 
@@ -24,6 +24,12 @@ pub enum TrainError {
     /// A training rule out of range.
     #[error("the training rule cannot be used")]
     Rule(#[from] MitigateError),
+    /// A training rule that the training loop does not follow.
+    #[error("training does not follow the rule {rule:?} yet, expected plain batches or clipping by batch")]
+    RuleNotTrained {
+        /// Which rule.
+        rule: TrainingRule,
+    },
     /// Nothing to train on.
     #[error("there are no training examples; lower the public fraction or the minimum of examples per user")]
     NoDocuments,

@@ -1,7 +1,7 @@
 //! What changes the result of training.
 
 use serde::{Deserialize, Serialize};
-use userprint_mitigate::{StopRule, TrainingRule};
+use userprint_mitigate::{ClipUnit, StopRule, TrainingRule};
 
 use crate::TrainError;
 
@@ -42,12 +42,13 @@ impl TrainSettings {
     /// Refuses settings that cannot train a model of this context.
     ///
     /// # Errors
-    /// [`TrainError::Setting`] names the first one out of range.
+    /// [`TrainError::Setting`] names the first one out of range; [`TrainError::Rule`] and
+    /// [`TrainError::RuleNotTrained`] are about the rule.
     pub fn check(&self, context: usize) -> Result<(), TrainError> {
         let refuse = |key, found: String, expected: &str| {
             Err(TrainError::Setting { key, found, expected: expected.to_owned() })
         };
-        self.rule.check()?;
+        self.batch_size()?;
         if self.block_tokens == 0 || self.block_tokens > context {
             return refuse(
                 "block_tokens",
@@ -62,5 +63,18 @@ impl TrainSettings {
             return refuse("evaluations", "0".to_owned(), "at least 1");
         }
         Ok(())
+    }
+
+    /// Sequences of a batch, under the rules that the training loop follows.
+    ///
+    /// # Errors
+    /// [`TrainError::Rule`] for a rule that makes no sense, [`TrainError::RuleNotTrained`] for one that the loop does not follow:
+    /// it is never taken for another.
+    pub(crate) fn batch_size(&self) -> Result<usize, TrainError> {
+        match self.rule.check()? {
+            TrainingRule::Plain { batch_size }
+            | TrainingRule::Clipped { batch_size, unit: ClipUnit::Batch, .. } => Ok(batch_size as usize),
+            rule => Err(TrainError::RuleNotTrained { rule }),
+        }
     }
 }

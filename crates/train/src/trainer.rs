@@ -105,7 +105,7 @@ pub fn train<B: KernelBackend>(
         settings.block_tokens,
         seed.named("sequences"),
     );
-    let batch_size = settings.rule.batch_size() as usize;
+    let batch_size = settings.batch_size()?;
     let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
     let total = (steps_per_epoch * u64::from(settings.epochs)).min(settings.max_steps);
     let mut run = Run {

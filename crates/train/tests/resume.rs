@@ -12,7 +12,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_core::{Fingerprinter, Ragged, Seed};
-use userprint_mitigate::{MitigateError, TrainingRule};
+use userprint_mitigate::{ClipUnit, DpSampling, MitigateError, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::weights::{self, Weights};
 use userprint_model::{CausalLm, ModelError, Params, checkpoint};
@@ -91,7 +91,7 @@ fn documents_resume_to_the_same_bits() {
 #[test]
 fn clipped_blocks_resume_to_the_same_bits() {
     let mut tiny = tiny();
-    tiny.settings.rule = TrainingRule::clipped(2, 0.5).expect("a rule");
+    tiny.settings.rule = TrainingRule::clipped(2, ClipUnit::Batch, 0.5).expect("a rule");
     tiny.settings.packing = Packing::Blocks;
     tiny.settings.block_tokens = 7;
     check_killed_at_every_step(&tiny);
@@ -350,8 +350,23 @@ fn rules_out_of_range() {
     assert!(matches!(error, TrainError::Rule(MitigateError::BatchSize)), "{error:?}");
     assert_eq!(chain(&error), "the training rule cannot be used: the batch size is 0, expected at least 1");
     let clip_norm = f64::NAN;
-    let error = refused(|tiny| tiny.settings.rule = TrainingRule::Clipped { batch_size: 2, clip_norm });
+    let unit = ClipUnit::Batch;
+    let error = refused(|tiny| tiny.settings.rule = TrainingRule::Clipped { batch_size: 2, unit, clip_norm });
     assert!(matches!(error, TrainError::Rule(MitigateError::ClipNorm { .. })), "{error:?}");
+}
+
+/// A rule that nobody follows is never taken for plain training.
+#[test]
+fn rules_that_the_loop_does_not_follow() {
+    let rules = [
+        TrainingRule::clipped(2, ClipUnit::Example, 0.5),
+        TrainingRule::dp_sgd(DpSampling::Examples, 0.5, 1.0, 1.0),
+        TrainingRule::dp_sgd(DpSampling::Users { examples_per_user: 2 }, 0.5, 1.0, 0.0),
+    ];
+    for rule in rules.map(|rule| rule.expect("values in range")) {
+        let error = refused(|tiny| tiny.settings.rule = rule);
+        assert!(matches!(error, TrainError::RuleNotTrained { rule: found } if found == rule), "{error:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
-use userprint_mitigate::{DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
+use userprint_mitigate::{ClipUnit, DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::{Packing, TrainSettings};
 
@@ -371,7 +371,7 @@ impl RawTraining {
             bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
         }
         let rule = match self.clip_norm {
-            Some(clip_norm) => TrainingRule::clipped(self.batch_size, clip_norm)?,
+            Some(clip_norm) => TrainingRule::clipped(self.batch_size, ClipUnit::Batch, clip_norm)?,
             None => TrainingRule::plain(self.batch_size)?,
         };
         Ok(TrainSettings {
