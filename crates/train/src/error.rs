@@ -25,7 +25,9 @@ pub enum TrainError {
     #[error("the training rule cannot be used")]
     Rule(#[from] MitigateError),
     /// A training rule that the training loop does not follow.
-    #[error("training does not follow the rule {rule:?} yet, expected plain batches or clipping by batch")]
+    #[error(
+        "training does not follow the rule {rule:?} yet, expected plain batches or clipping by batch or example"
+    )]
     RuleNotTrained {
         /// Which rule.
         rule: TrainingRule,

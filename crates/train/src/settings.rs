@@ -49,6 +49,13 @@ impl TrainSettings {
             Err(TrainError::Setting { key, found, expected: expected.to_owned() })
         };
         self.batch_size()?;
+        if self.clips_examples() && self.packing == Packing::Blocks {
+            return refuse(
+                "packing",
+                "blocks".to_owned(),
+                "documents: a block mixes examples, and has one gradient for all of them",
+            );
+        }
         if self.block_tokens == 0 || self.block_tokens > context {
             return refuse(
                 "block_tokens",
@@ -65,6 +72,11 @@ impl TrainSettings {
         Ok(())
     }
 
+    /// Whether each example's gradient is clipped.
+    pub(crate) fn clips_examples(&self) -> bool {
+        matches!(self.rule, TrainingRule::Clipped { unit: ClipUnit::Example, .. })
+    }
+
     /// Sequences of a batch, under the rules that the training loop follows.
     ///
     /// # Errors
@@ -72,8 +84,9 @@ impl TrainSettings {
     /// it is never taken for another.
     pub(crate) fn batch_size(&self) -> Result<usize, TrainError> {
         match self.rule.check()? {
-            TrainingRule::Plain { batch_size }
-            | TrainingRule::Clipped { batch_size, unit: ClipUnit::Batch, .. } => Ok(batch_size as usize),
+            TrainingRule::Plain { batch_size } | TrainingRule::Clipped { batch_size, .. } => {
+                Ok(batch_size as usize)
+            }
             rule => Err(TrainError::RuleNotTrained { rule }),
         }
     }

@@ -12,7 +12,7 @@ use userprint_score::{ScoreError, Scorer};
 use crate::checkpoints::Progress;
 use crate::{
     Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainBackend, TrainError,
-    TrainSettings, gradients, learning_rate,
+    TrainSettings, UnitBatch, clipped_sum, gradients, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -171,15 +171,14 @@ impl<B: TrainBackend> Run<'_, B> {
             }
             let first = (step % self.steps_per_epoch) as usize * batch_size;
             let last = (first + batch_size).min(epoch.1.len());
-            let batch = Batch::new(&epoch.1[first..last], &self.device);
-            let loss = self.step(&batch)?;
+            let (loss, n_tokens) = self.step(&epoch.1[first..last])?;
             let evaluation =
                 if self.is_evaluated(self.progress.step) { Some(self.evaluate()?) } else { None };
             let report = StepReport {
                 step: self.progress.step,
                 total_steps: self.total,
                 loss_nats: Some(loss),
-                n_tokens: batch.n_tokens as u64,
+                n_tokens,
                 evaluation,
             };
             self.progress.ended |= hook.on_step(&report).is_break();
@@ -188,22 +187,37 @@ impl<B: TrainBackend> Run<'_, B> {
         self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)
     }
 
-    fn step(&mut self, batch: &Batch<B>) -> Result<f64, TrainError> {
+    /// One update; the loss before it, and the tokens predicted.
+    fn step(&mut self, sequences: &[Vec<u32>]) -> Result<(f64, u64), TrainError> {
         let step = self.progress.step + 1;
         let rate = learning_rate(self.settings.learning_rate, step, self.settings.warmup_steps, self.total);
-        let mut found: Gradients<B> = gradients(&self.lm, batch);
+        let (found, n_tokens) = self.gradients(sequences);
         let loss = found.loss_nats;
         if !loss.is_finite() {
             return Err(self.not_finite(step, loss));
         }
-        if let Some(clip_norm) = self.settings.rule.clip_norm() {
-            found = found.clipped(clip_norm);
-        }
         self.lm = self.optimizer.update(self.lm.clone(), found, rate);
         self.progress.step = step;
-        self.progress.n_tokens += batch.n_tokens as u64;
+        self.progress.n_tokens += n_tokens;
         self.losses.push(loss);
-        Ok(loss)
+        Ok((loss, n_tokens))
+    }
+
+    /// What the rule makes of a batch's gradients.
+    fn gradients(&self, sequences: &[Vec<u32>]) -> (Gradients<B>, u64) {
+        let clip_norm = self.settings.rule.clip_norm();
+        if let (true, Some(clip_norm)) = (self.settings.clips_examples(), clip_norm) {
+            let units: Vec<[&[u32]; 1]> = sequences.iter().map(|sequence| [&sequence[..]]).collect();
+            let batch = UnitBatch::new(&units, &self.device);
+            return (clipped_sum(&self.lm, &batch, clip_norm).mean(), batch.n_tokens() as u64);
+        }
+        let batch = Batch::new(sequences, &self.device);
+        let found = gradients(&self.lm, &batch);
+        let found = match clip_norm {
+            Some(clip_norm) => found.clipped(clip_norm),
+            None => found,
+        };
+        (found, batch.n_tokens as u64)
     }
 
     fn not_finite(&self, step: u64, loss: f64) -> TrainError {

@@ -11,7 +11,7 @@ use userprint_kernels::units::{
 };
 use userprint_model::{Batch, CausalLm, Operation, Params, Positions};
 
-use crate::TrainBackend;
+use crate::{Gradients, TrainBackend};
 
 /// What units of a batch gave.
 #[derive(Debug)]
@@ -37,14 +37,29 @@ pub struct UnitBatch<B: AutodiffBackend> {
     weights: Vec<f32>,
 }
 
+impl<B: AutodiffBackend> ClippedSum<B> {
+    /// The mean over units, with the mean of their losses: a step without noise.
+    pub(crate) fn mean(self) -> Gradients<B> {
+        let units = self.norms.len() as f64;
+        let by_path = self.by_path.into_iter().map(|(path, sum)| (path, sum.div_scalar(units)));
+        Gradients { loss_nats: self.losses_nats.iter().sum::<f64>() / units, by_path: by_path.collect() }
+    }
+}
+
 impl<B: AutodiffBackend> UnitBatch<B> {
+    /// Predicted tokens.
+    pub fn n_tokens(&self) -> usize {
+        self.batch.n_tokens
+    }
+
     /// Collates the sequences of each unit, `s[..len − 1]` to predict `s[1..]`.
     ///
     /// # Panics
     /// If no unit has a sequence of two tokens or more.
-    pub fn new<S: AsRef<[u32]>>(units: &[Vec<S>], device: &B::Device) -> Self {
-        let most = units.iter().map(Vec::len).max().unwrap_or(0);
-        let filled = |unit: &Vec<S>| {
+    pub fn new<U: AsRef<[S]>, S: AsRef<[u32]>>(units: &[U], device: &B::Device) -> Self {
+        let units: Vec<&[S]> = units.iter().map(AsRef::as_ref).collect();
+        let most = units.iter().map(|unit| unit.len()).max().unwrap_or(0);
+        let filled = |unit: &&[S]| {
             let own: Vec<Vec<u32>> = unit.iter().map(|sequence| sequence.as_ref().to_vec()).collect();
             own.into_iter().chain(std::iter::repeat_n(vec![0], most - unit.len())).collect::<Vec<_>>()
         };
@@ -54,7 +69,7 @@ impl<B: AutodiffBackend> UnitBatch<B> {
         assert!(t > 0, "a unit needs something to predict");
         let (mut targets, mut weights) = (vec![0i64; sequences.len() * t], vec![0f32; sequences.len() * t]);
         for (row, sequence) in sequences.iter().enumerate() {
-            let unit = &units[row / most];
+            let unit = units[row / most];
             let own = unit.iter().filter(|sequence| sequence.as_ref().len() > 1).count();
             for (position, &target) in sequence.iter().skip(1).enumerate() {
                 targets[row * t + position] = i64::from(target);

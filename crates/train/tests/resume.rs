@@ -359,7 +359,6 @@ fn rules_out_of_range() {
 #[test]
 fn rules_that_the_loop_does_not_follow() {
     let rules = [
-        TrainingRule::clipped(2, ClipUnit::Example, 0.5),
         TrainingRule::dp_sgd(DpSampling::Examples, 0.5, 1.0, 1.0),
         TrainingRule::dp_sgd(DpSampling::Users { examples_per_user: 2 }, 0.5, 1.0, 0.0),
     ];
@@ -367,6 +366,23 @@ fn rules_that_the_loop_does_not_follow() {
         let error = refused(|tiny| tiny.settings.rule = rule);
         assert!(matches!(error, TrainError::RuleNotTrained { rule: found } if found == rule), "{error:?}");
     }
+}
+
+#[test]
+fn killed_and_resumed_with_each_example_clipped() {
+    let mut tiny = tiny();
+    tiny.settings.rule = TrainingRule::clipped(2, ClipUnit::Example, 0.05).expect("values in range");
+    check_killed_at_every_step(&tiny);
+}
+
+/// A block has one gradient for all examples in it.
+#[test]
+fn examples_in_blocks_are_not_clipped() {
+    let error = refused(|tiny| {
+        tiny.settings.rule = TrainingRule::clipped(2, ClipUnit::Example, 0.5).expect("values in range");
+        tiny.settings.packing = Packing::Blocks;
+    });
+    assert!(matches!(error, TrainError::Setting { key: "packing", .. }), "{error:?}");
 }
 
 #[test]

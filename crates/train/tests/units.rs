@@ -139,6 +139,21 @@ fn padding_changes_no_norm() {
     }
 }
 
+/// Documents of one length, none of them clipped: the mean of their gradients is the batch's.
+#[test]
+fn without_clipping_it_is_the_plain_gradient() {
+    let lm = load("gpt_neo");
+    let documents: Vec<Vec<u32>> = (0..3).map(|seed| document(seed, 20)).collect();
+    let plain = gradients(&lm, &Batch::new(&documents, &Default::default()));
+    let units: Vec<_> = documents.iter().map(|document| [&document[..]]).collect();
+    let found = clipped_sum(&lm, &UnitBatch::new(&units, &Default::default()), f64::INFINITY);
+    for (path, sum) in found.by_path {
+        let apart = sum.div_scalar(3.0) - plain.by_path[&path].clone();
+        let apart: f64 = apart.into_data().iter::<f64>().map(|value| value * value).sum::<f64>().sqrt();
+        assert!(apart <= 1e-5 * plain.norm(), "{path}: {apart}");
+    }
+}
+
 /// Every weight that is trained moves and every clipped gradient is at most as long as it may be.
 #[test]
 fn clipped_norms_never_pass_the_clip_norm() {

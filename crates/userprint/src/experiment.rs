@@ -71,6 +71,8 @@ pub(crate) struct RawTarget {
 pub(crate) struct RawTraining {
     pub(crate) batch_size: u32,
     pub(crate) clip_norm: Option<f64>,
+    #[serde(default)]
+    pub(crate) clip_unit: ClipUnit,
     pub(crate) packing: Packing,
     pub(crate) block_tokens: usize,
     pub(crate) epochs: u32,
@@ -371,7 +373,10 @@ impl RawTraining {
             bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
         }
         let rule = match self.clip_norm {
-            Some(clip_norm) => TrainingRule::clipped(self.batch_size, ClipUnit::Batch, clip_norm)?,
+            Some(clip_norm) => TrainingRule::clipped(self.batch_size, self.clip_unit, clip_norm)?,
+            None if self.clip_unit == ClipUnit::Example => {
+                bail!("clip_unit is \"example\" without a clip_norm, expected both")
+            }
             None => TrainingRule::plain(self.batch_size)?,
         };
         Ok(TrainSettings {
