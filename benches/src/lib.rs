@@ -29,3 +29,10 @@ pub fn assert_near(found: &[f32], reference: &[f32], most: f32) {
         assert!(apart < most, "token {at}: {found} nats, {reference} in the reference, at most {most} apart");
     }
 }
+
+/// The most memory that this process had, where the system says so.
+pub fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

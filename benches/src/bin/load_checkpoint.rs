@@ -40,11 +40,6 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The most memory that this process has held.
 fn peak_bytes() -> anyhow::Result<u64> {
-    let status =
-        std::fs::read_to_string("/proc/self/status").context("peak memory is read from Linux's /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    Ok(1024 * kilobytes.context("/proc/self/status has no VmHWM")?)
+    userprint_benches::peak_bytes().context("peak memory is read from Linux's /proc")
 }

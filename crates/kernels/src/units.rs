@@ -8,6 +8,8 @@
 //! Goodfellow, arXiv:1510.01799 (norms from activations and output gradients); Li et al., arXiv:2110.05679v6, Sec. 4
 //! (sequences: the ghost norm); Bu et al., arXiv:2210.00038v3 (sums from what the norms were made of).
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor, backend::Backend};
 
 use crate::KernelBackend;
@@ -76,7 +78,12 @@ pub struct HeadUnits<B: Backend> {
     /// The logits' gradients at the unit's own input tokens, `[units, rows, rows]`, for a head that is the token
     /// embedding, too: both gradients are of one matrix, and their product counts in its norm.
     pub at_inputs: Option<Tensor<B, 3>>,
+    /// The logits' gradients by tile, where there is room for all of them.
+    kept: Vec<(Range<usize>, Tensor<B, 2>)>,
 }
+
+/// Gradients of logits that are kept for the sum rather than made again, in numbers: 256 MiB in f32.
+const KEPT_LOGITS: usize = 1 << 26;
 
 /// How the head's weight is trained.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +114,9 @@ pub fn head_units<B: KernelBackend>(
     let n = hidden.dims()[0];
     let rows = n / units;
     let (mut losses, mut d_hidden, mut norms, mut at_inputs) = (vec![], vec![], vec![], vec![]);
+    let is_trained = !matches!(training, HeadTraining::Frozen);
+    let is_kept = is_trained && n * head.weight.dims()[0] <= KEPT_LOGITS;
+    let mut kept = vec![];
     for range in head.tiles_of(n, rows) {
         let own = range.len() / rows;
         let tile = hidden.clone().slice([range.clone()]);
@@ -114,12 +124,15 @@ pub fn head_units<B: KernelBackend>(
         losses.push(by_unit(&of_rows, own).sum_dim(1).reshape([own]));
         d_hidden.push(d_logits.clone().matmul(head.weight.clone()));
         if let HeadTraining::Tied { ids } = training {
-            let columns: Tensor<B, 3, Int> = ids.clone().slice([range]).reshape([own, 1, rows]);
+            let columns: Tensor<B, 3, Int> = ids.clone().slice([range.clone()]).reshape([own, 1, rows]);
             let columns = columns.repeat_dim(1, rows).reshape([own * rows, rows]);
             at_inputs.push(d_logits.clone().gather(1, columns).reshape([own, rows, rows]));
         }
-        if !matches!(training, HeadTraining::Frozen) {
+        if is_trained {
             norms.push(product_norms(&tile, &d_logits, own));
+        }
+        if is_kept {
+            kept.push((range, d_logits));
         }
     }
     HeadUnits {
@@ -127,23 +140,47 @@ pub fn head_units<B: KernelBackend>(
         d_hidden: Tensor::cat(d_hidden, 0),
         norms: (!norms.is_empty()).then(|| Tensor::cat(norms, 0)),
         at_inputs: (!at_inputs.is_empty()).then(|| Tensor::cat(at_inputs, 0)),
+        kept,
     }
 }
 
-/// The gradient of the head's weight, `[v, d]`, at other weights of the rows: logits are computed again, not kept.
-pub fn head_sum<B: KernelBackend>(
-    hidden: &Tensor<B, 2>,
-    head: &Head<B>,
-    targets: &Tensor<B, 1, Int>,
-    weights: &Tensor<B, 1>,
-) -> Tensor<B, 2> {
-    let mut sum = Tensor::zeros(head.weight.dims(), &hidden.device());
-    for rows in head.tiles_of(hidden.dims()[0], 1) {
-        let tile = hidden.clone().slice([rows.clone()]);
-        let (_, d_logits) = head.cross_entropy(&tile, targets, weights, rows);
-        sum = sum + d_logits.transpose().matmul(tile);
+impl<B: KernelBackend> HeadUnits<B> {
+    /// The sum of the units' gradients by the head's weight, `[v, d]`, each row times a factor.
+    ///
+    /// From the logits' gradients where they were kept; else logits are computed again, which costs a product more and no
+    /// memory.
+    ///
+    /// # Shapes
+    /// `hidden`, `targets` and `weights` as for [`head_units`], `factors` `[n, 1]`.
+    pub fn sum(
+        self,
+        hidden: &Tensor<B, 2>,
+        head: &Head<B>,
+        targets: &Tensor<B, 1, Int>,
+        weights: &Tensor<B, 1>,
+        factors: Tensor<B, 2>,
+    ) -> Tensor<B, 2> {
+        let scaled = hidden.clone() * factors;
+        let add = |sum: Option<Tensor<B, 2>>, rows: Range<usize>, d_logits: Tensor<B, 2>| {
+            let one = d_logits.transpose().matmul(scaled.clone().slice([rows]));
+            Some(match sum {
+                Some(sum) => sum + one,
+                None => one,
+            })
+        };
+        let mut sum = None;
+        if self.kept.is_empty() {
+            for rows in head.tiles_of(hidden.dims()[0], 1) {
+                let tile = hidden.clone().slice([rows.clone()]);
+                let (_, d_logits) = head.cross_entropy(&tile, targets, weights, rows.clone());
+                sum = add(sum, rows, d_logits);
+            }
+        }
+        for (rows, d_logits) in self.kept {
+            sum = add(sum, rows, d_logits);
+        }
+        sum.unwrap_or_else(|| Tensor::zeros(head.weight.dims(), &hidden.device()))
     }
-    sum
 }
 
 /// Twice the product of a unit's two gradients of one matrix: as head, and as embedding, `[units]`.
@@ -227,6 +264,32 @@ mod tests {
         let dy = inputs(12, 5);
         let ones = vec![1.0; 12];
         assert_close(shift_norms(&dy, 3), &by_loops(&ones, &host(dy.clone()), [12, 1, 5], 3));
+    }
+
+    /// The sum from gradients of logits that were kept, and from logits that are computed again.
+    #[test]
+    fn sums_of_a_head() {
+        let (hidden, weight) = (inputs(12, 5), inputs(30, 5));
+        let head = Head { weight, soft_cap: Some(2.0) };
+        let targets: Vec<i32> = (0..12).map(|row| row * 7 % 30).collect();
+        let targets = Tensor::<Flex, 1, Int>::from_ints(targets.as_slice(), &Default::default());
+        let (weights, factors) = (inputs(12, 1).abs().reshape([12]), inputs(12, 1));
+        let sum = |forget: bool| {
+            let mut found = head_units(&hidden, &head, &targets, &weights, 4, HeadTraining::Own);
+            assert_eq!(found.kept.len(), 1);
+            if forget {
+                found.kept.clear();
+            }
+            host(found.sum(&hidden, &head, &targets, &weights, factors.clone()))
+        };
+        // Weights times factors are weights, too.
+        let scaled = weights.clone() * factors.clone().reshape([12]);
+        let expected = crate::head::head_loss(&hidden, &head, &targets, &scaled, false).d_weight.unwrap();
+        for found in [sum(false), sum(true)] {
+            for (found, expected) in found.iter().zip(host(expected.clone())) {
+                assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+            }
+        }
     }
 
     /// One-hot rows in the place of the inputs of a product.

@@ -7,7 +7,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use userprint_kernels::head::Head;
 use userprint_kernels::units::{
-    HeadTraining, head_sum, head_units, product_norms, shift_norms, table_norms, table_sum, tied_products,
+    HeadTraining, HeadUnits, head_units, product_norms, shift_norms, table_norms, table_sum, tied_products,
 };
 use userprint_model::{Batch, CausalLm, Operation, Params, Positions};
 
@@ -39,7 +39,7 @@ pub struct UnitBatch<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> ClippedSum<B> {
     /// The mean over units, with the mean of their losses: a step without noise.
-    pub(crate) fn mean(self) -> Gradients<B> {
+    pub fn mean(self) -> Gradients<B> {
         let units = self.norms.len() as f64;
         let by_path = self.by_path.into_iter().map(|(path, sum)| (path, sum.div_scalar(units)));
         Gradients { loss_nats: self.losses_nats.iter().sum::<f64>() / units, by_path: by_path.collect() }
@@ -84,8 +84,8 @@ impl<B: AutodiffBackend> UnitBatch<B> {
 /// The clipped sum of the units' gradients: one forward pass and one backward pass, from which no gradient of a
 /// parameter is made but the sum.
 ///
-/// Norms come from activations and output gradients, as does the sum once the norms are known; the logits are computed a
-/// second time for it, as they would fill the memory.
+/// Norms come from activations and output gradients, as does the sum once the norms are known; logits that would fill the
+/// memory are computed a second time for it.
 /// With `clip_norm` infinite it is the sum of the units' gradients.
 ///
 /// # Reference
@@ -95,9 +95,9 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
     let lm = CausalLm { config, module: Params::require_gradients(module, |_| false) };
     let (hidden, tape) = lm.recorded(&batch.batch);
     let pass = HeadPass::new(&lm, batch, hidden.clone().inner());
-    let found =
+    let mut found =
         head_units(&pass.hidden, &pass.head, &batch.targets, &pass.weights(), batch.units, pass.training());
-    let carried = (hidden * Tensor::from_inner(found.d_hidden)).sum();
+    let carried = (hidden * Tensor::from_inner(found.d_hidden.clone())).sum();
     carried.backward();
 
     let embedded = if lm.is_adapted() { None } else { tape.embedded().take::<B::InnerBackend>() };
@@ -107,9 +107,9 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
         squares.iter_mut().zip(of_units.into_data().iter::<f64>()).for_each(|(sum, square)| *sum += square);
     };
     operations.iter().for_each(|operation| operation.norms(batch.units).into_iter().for_each(&mut add));
-    found.norms.into_iter().for_each(&mut add);
+    found.norms.take().into_iter().for_each(&mut add);
     if let Some(de) = &embedded {
-        pass.embedding_norms(&lm, de, found.at_inputs).into_iter().for_each(&mut add);
+        pass.embedding_norms(&lm, de, found.at_inputs.take()).into_iter().for_each(&mut add);
     }
     // A sum of products may round below 0 where it is 0.
     let norms: Vec<f64> = squares.into_iter().map(|square: f64| square.max(0.0).sqrt()).collect();
@@ -123,10 +123,10 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
             by_path.insert(paths.of[&id].clone(), sum);
         }
     }
+    let losses_nats = found.losses.clone().into_data().iter::<f64>().collect();
     if let Some(de) = embedded {
-        pass.add_tables(&lm, de, &factors, &mut by_path);
+        pass.add_tables(&lm, found, de, &factors, &mut by_path);
     }
-    let losses_nats = found.losses.into_data().iter::<f64>().collect();
     ClippedSum { losses_nats, norms, by_path }
 }
 
@@ -256,13 +256,14 @@ impl<'a, B: TrainBackend> HeadPass<'a, B> {
     fn add_tables(
         &self,
         lm: &CausalLm<B>,
+        found: HeadUnits<B::InnerBackend>,
         de: Tensor<B::InnerBackend, 2>,
         factors: &[f32],
         by_path: &mut BTreeMap<String, Tensor<B::InnerBackend, 1>>,
     ) {
-        let n = self.hidden.dims()[0];
-        let weights = scaled(self.weights().reshape([n, 1]), factors).reshape([n]);
-        let of_head = head_sum(&self.hidden, &self.head, &self.batch.targets, &weights);
+        let ones = Tensor::ones([self.hidden.dims()[0], 1], &self.hidden.device());
+        let of_rows = scaled(ones, factors);
+        let of_head = found.sum(&self.hidden, &self.head, &self.batch.targets, &self.weights(), of_rows);
         let de = scaled(de, factors);
         let of_tokens = table_sum(&self.ids, self.of_tokens(lm, de.clone()), lm.config.vocab_size);
         let flat = |sum: Tensor<B::InnerBackend, 2>| {
