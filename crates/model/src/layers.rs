@@ -9,7 +9,7 @@ use userprint_kernels::rotary::Rotations;
 
 use crate::adapter::Factors;
 use crate::decoder::{DecoderConfig, Maker, Residual, from_host};
-use crate::tape::Tape;
+use crate::tape::{Operation, Tape};
 
 /// A weight without bias, `[out, in]`.
 #[derive(Module, Debug)]
@@ -100,7 +100,8 @@ impl<B: KernelBackend> Linear<B> {
             y = y + bias.val().unsqueeze();
         }
         if let Some(tape) = tape {
-            y = tape.product(&self.weight, self.bias.as_ref(), &x, y);
+            let bias = self.bias.as_ref().map(|bias| bias.id);
+            y = tape.of_base(Operation::Product { weight: self.weight.id, bias }, &x, y);
         }
         match &self.adapter {
             Some(adapter) => y + adapter.forward(x, tape),
@@ -115,7 +116,7 @@ impl<B: KernelBackend> Adapter<B> {
         let times = |x: Tensor<B, 2>, factor: &Param<Tensor<B, 2>>| {
             let y = x.clone().matmul(factor.val().transpose());
             match tape {
-                Some(tape) => tape.factor(factor, &x, y),
+                Some(tape) => tape.of_adapter(Operation::Product { weight: factor.id, bias: None }, &x, y),
                 None => y,
             }
         };
@@ -162,7 +163,10 @@ impl<B: KernelBackend> Norm<B> {
             y = y + bias.val().unsqueeze();
         }
         match pass.tape {
-            Some(tape) => tape.scale(&self.weight, self.bias.as_ref(), &x, y),
+            Some(tape) => {
+                let bias = self.bias.as_ref().map(|bias| bias.id);
+                tape.of_base(Operation::Scale { weight: self.weight.id, bias }, &x, y)
+            }
             None => y,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use burn::module::{Param, ParamId};
+use burn::module::ParamId;
 use burn::tensor::{Tensor, backend::Backend};
 use userprint_kernels::KernelBackend;
 use userprint_kernels::tap::{Tap, tapped};
@@ -63,59 +63,26 @@ impl<B: Backend> Tape<B> {
         &self.embedded
     }
 
-    fn add(&self, operation: Operation, input: Tensor<B, 2>) -> Tap {
+    /// An operation's output with its record.
+    fn record(&self, operation: Operation, x: &Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 2>
+    where
+        B: KernelBackend,
+    {
         let tap = Tap::default();
-        self.records.borrow_mut().push(Record { operation, input, tap: tap.clone() });
-        tap
+        self.records.borrow_mut().push(Record { operation, input: x.clone(), tap: tap.clone() });
+        tapped(y, &tap)
     }
 }
 
 impl<B: KernelBackend> Tape<B> {
-    /// The output of a product with its record.
-    pub(crate) fn product(
-        &self,
-        weight: &Param<Tensor<B, 2>>,
-        bias: Option<&Param<Tensor<B, 1>>>,
-        x: &Tensor<B, 2>,
-        y: Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        if self.only_adapters { y } else { self.record_product(weight, bias, x, y) }
+    /// The output of an operation of the model itself, with a record where that is trained.
+    pub(crate) fn of_base(&self, operation: Operation, x: &Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 2> {
+        if self.only_adapters { y } else { self.record(operation, x, y) }
     }
 
-    /// As [`Tape::product`], of a factor of an adapter.
-    pub(crate) fn factor(
-        &self,
-        weight: &Param<Tensor<B, 2>>,
-        x: &Tensor<B, 2>,
-        y: Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        self.record_product(weight, None, x, y)
-    }
-
-    fn record_product(
-        &self,
-        weight: &Param<Tensor<B, 2>>,
-        bias: Option<&Param<Tensor<B, 1>>>,
-        x: &Tensor<B, 2>,
-        y: Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        let operation = Operation::Product { weight: weight.id, bias: bias.map(|bias| bias.id) };
-        tapped(y, &self.add(operation, x.clone()))
-    }
-
-    /// The output of a scale with its record.
-    pub(crate) fn scale(
-        &self,
-        weight: &Param<Tensor<B, 1>>,
-        bias: Option<&Param<Tensor<B, 1>>>,
-        x: &Tensor<B, 2>,
-        y: Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        if self.only_adapters {
-            return y;
-        }
-        let operation = Operation::Scale { weight: weight.id, bias: bias.map(|bias| bias.id) };
-        tapped(y, &self.add(operation, x.clone()))
+    /// The output of a factor of an adapter, with its record.
+    pub(crate) fn of_adapter(&self, operation: Operation, x: &Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.record(operation, x, y)
     }
 
     /// The embedded tokens, from which gradients go back to all that follows.
