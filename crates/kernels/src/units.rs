@@ -29,7 +29,8 @@ pub fn product_norms<B: Backend>(x: &Tensor<B, 2>, dy: &Tensor<B, 2>, units: usi
         return ghost(inner_products(x, units), inner_products(dy, units));
     }
     let of_unit = |unit: usize| {
-        let own = |tensor: &Tensor<B, 2>| tensor.clone().slice([unit * rows..(unit + 1) * rows]);
+        let range = unit * rows..(unit + 1) * rows;
+        let own = |tensor: &Tensor<B, 2>| tensor.clone().slice([range.clone()]);
         let gradient = own(dy).transpose().matmul(own(x));
         (gradient.clone() * gradient).sum()
     };
