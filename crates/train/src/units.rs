@@ -101,7 +101,7 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
     carried.backward();
 
     let embedded = if lm.is_adapted() { None } else { tape.embedded().take::<B::InnerBackend>() };
-    let operations: Vec<Recorded<B>> = tape.into_records().into_iter().filter_map(Recorded::take).collect();
+    let operations: Vec<Recorded<B>> = tape.into_records().into_iter().map(Recorded::take).collect();
     let mut squares = vec![0.0; batch.units];
     let mut add = |of_units: Tensor<B::InnerBackend, 1>| {
         squares.iter_mut().zip(of_units.into_data().iter::<f64>()).for_each(|(sum, square)| *sum += square);
@@ -111,8 +111,9 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
     if let Some(de) = &embedded {
         pass.embedding_norms(&lm, de, found.at_inputs.take()).into_iter().for_each(&mut add);
     }
-    // A sum of products may round below 0 where it is 0.
-    let norms: Vec<f64> = squares.into_iter().map(|square: f64| square.max(0.0).sqrt()).collect();
+    // A sum of products may round below 0 where it is 0; what is no number stays none.
+    let norm = |square: f64| if square < 0.0 { 0.0 } else { square.sqrt() };
+    let norms: Vec<f64> = squares.into_iter().map(norm).collect();
     let factors: Vec<f32> =
         norms.iter().map(|&norm| if norm > clip_norm { (clip_norm / norm) as f32 } else { 1.0 }).collect();
 
@@ -146,9 +147,13 @@ struct Recorded<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Recorded<B> {
-    fn take(record: userprint_model::Record<B>) -> Option<Self> {
-        let dy = record.tap.take::<B::InnerBackend>()?;
-        Some(Self { operation: record.operation, input: record.input.inner(), dy })
+    /// An operation that was left out would be neither clipped nor trained, so that none may be missing.
+    fn take(record: userprint_model::Record<B>) -> Self {
+        let dy = record
+            .tap
+            .take::<B::InnerBackend>()
+            .expect("the backward pass comes by every recorded operation");
+        Self { operation: record.operation, input: record.input.inner(), dy }
     }
 
     /// Squared norms of each unit's gradient, by the weight and by the bias.
