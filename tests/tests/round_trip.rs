@@ -93,6 +93,7 @@ fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
         learning_rate: 2e-2,
         warmup_steps: 0,
         evaluations: 1,
+        checkpoint_every: None,
         stop: StopRule::Never,
     };
     let fingerprint = Fingerprinter::new().with("round trip").finish();

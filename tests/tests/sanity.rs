@@ -92,6 +92,7 @@ impl World {
             learning_rate: 1e-2,
             warmup_steps: 10,
             evaluations: 6,
+            checkpoint_every: None,
             stop: StopRule::Never,
         };
         let folder = self.folder.path().join(on.name());

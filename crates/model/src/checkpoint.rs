@@ -198,6 +198,36 @@ pub fn save<B: Backend>(
     write_json(&folder.join("generation_config.json"), config.generation())
 }
 
+/// As [`save`], but the folder has its name only once it is complete; another one of that name is replaced.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_whole<B: Backend>(
+    folder: &Path,
+    lm: &CausalLm<B>,
+    config: &ModelConfig,
+    tokenizer: &HfTokenizer,
+) -> Result<(), ModelError> {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let beside = folder.with_file_name(name);
+    remove(&beside)?;
+    if folder.exists() {
+        // Renamed first: what is removed in part must not have the name either.
+        fs::rename(folder, &beside).map_err(|e| io(folder, "replace it", e))?;
+        remove(&beside)?;
+    }
+    save(&beside, lm, config, tokenizer)?;
+    fs::rename(&beside, folder).map_err(|e| io(folder, "write it", e))
+}
+
+fn remove(folder: &Path) -> Result<(), ModelError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(folder).map_err(|e| io(folder, "remove it", e))
+}
+
 /// Named arrays with their shapes.
 pub type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 

@@ -1,4 +1,4 @@
-//! What training keeps on disk: its state, and the best model so far.
+//! What training keeps on disk: its state, the best model so far, and the models of chosen steps.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{CurvePoint, Optimizer, TrainError};
 /// Where training keeps its state and the best model so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoints<'a> {
-    /// The folder: the best model in Hugging Face's layout, the state beside it.
+    /// The folder: the best model in Hugging Face's layout, the state beside it, [`step_folder`]s below.
     pub folder: &'a Path,
     /// Written with the model.
     pub config: &'a ModelConfig,
@@ -35,6 +35,11 @@ pub(crate) struct Progress {
     pub(crate) ended: bool,
 }
 
+/// Name of the folder that keeps the model of a step, as `step-000100`.
+pub fn step_folder(step: u64) -> String {
+    format!("step-{step:06}")
+}
+
 impl Checkpoints<'_> {
     fn state_path(&self) -> PathBuf {
         self.folder.join("training-state.safetensors")
@@ -43,6 +48,15 @@ impl Checkpoints<'_> {
     /// Keeps a model as the best so far.
     pub(crate) fn keep_best<B: AutodiffBackend>(&self, lm: &CausalLm<B>) -> Result<(), ModelError> {
         checkpoint::save(self.folder, lm, self.config, self.tokenizer)
+    }
+
+    /// Keeps a model as that of a step.
+    pub(crate) fn keep_step<B: AutodiffBackend>(
+        &self,
+        lm: &CausalLm<B>,
+        step: u64,
+    ) -> Result<(), ModelError> {
+        checkpoint::save_whole(&self.folder.join(step_folder(step)), lm, self.config, self.tokenizer)
     }
 
     /// Writes the state: weights, moments, progress.

@@ -13,7 +13,7 @@ mod settings;
 mod trainer;
 mod units;
 
-pub use checkpoints::Checkpoints;
+pub use checkpoints::{Checkpoints, step_folder};
 pub use error::TrainError;
 pub use gradients::{Gradients, TrainBackend, gradients};
 pub use hook::{CurvePoint, Hook, StepReport};

@@ -34,6 +34,11 @@ pub struct TrainSettings {
     pub warmup_steps: u64,
     /// How often validation losses are measured and the state is written, evenly spaced.
     pub evaluations: u32,
+    /// Keeps the models of each so many steps, and of the last, in [`step_folder`](crate::step_folder)s.
+    ///
+    /// Validation losses are measured at these steps too, and count as those of [`evaluations`](Self::evaluations) do.
+    /// The start, step 0, is not kept.
+    pub checkpoint_every: Option<u64>,
     /// When to stop early.
     pub stop: StopRule,
 }
@@ -69,7 +74,21 @@ impl TrainSettings {
         if self.evaluations == 0 {
             return refuse("evaluations", "0".to_owned(), "at least 1");
         }
+        if self.checkpoint_every == Some(0) {
+            return refuse("checkpoint_every", "0".to_owned(), "at least 1");
+        }
         Ok(())
+    }
+
+    /// Whether this step's model is kept for its number alone.
+    pub(crate) fn is_kept(&self, step: u64) -> bool {
+        step > 0 && self.checkpoint_every.is_some_and(|every| step.is_multiple_of(every))
+    }
+
+    /// Steps whose models are kept by a training of so many.
+    pub(crate) fn kept_steps(&self, n_steps: u64) -> Vec<u64> {
+        let is_last = |step| self.checkpoint_every.is_some() && step == n_steps;
+        (1..=n_steps).filter(|&step| self.is_kept(step) || is_last(step)).collect()
     }
 
     /// Whether each example's gradient is clipped.

@@ -51,6 +51,8 @@ pub struct TrainOutcome {
     pub curve: Vec<CurvePoint>,
     /// Step of the checkpoint that was kept: the least held-in validation loss.
     pub best_step: u64,
+    /// Steps whose models were kept under [`TrainSettings::checkpoint_every`].
+    pub kept_steps: Vec<u64>,
     /// Steps done.
     pub steps: u64,
     /// Tokens predicted in training.
@@ -124,6 +126,7 @@ pub fn train<B: KernelBackend>(
     Ok(TrainOutcome {
         curve: run.progress.curve,
         best_step: run.progress.best_step,
+        kept_steps: settings.kept_steps(run.progress.step),
         steps: run.progress.step,
         n_tokens: run.progress.n_tokens,
     })
@@ -184,7 +187,17 @@ impl<B: TrainBackend> Run<'_, B> {
             self.progress.ended |= hook.on_step(&report).is_break();
         }
         self.progress.ended = true;
-        self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)
+        self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)?;
+        self.keep_last()
+    }
+
+    /// Keeps the model of the last step, where its number alone did not.
+    fn keep_last(&self) -> Result<(), TrainError> {
+        let last = self.settings.kept_steps(self.progress.step).last().copied();
+        if let Some(step) = last.filter(|&step| !self.settings.is_kept(step)) {
+            self.checkpoints.keep_step(&self.lm, step)?;
+        }
+        Ok(())
     }
 
     /// One update; the loss before it, and the tokens predicted.
@@ -225,14 +238,14 @@ impl<B: TrainBackend> Run<'_, B> {
         TrainError::LossNotFinite { step, loss, best_step, learning_rate }
     }
 
-    /// Whether the `k`-th of the evenly spaced evaluations falls on this step.
+    /// Whether the `k`-th of the evenly spaced evaluations falls on this step, or its model is kept.
     fn is_evaluated(&self, step: u64) -> bool {
         let n = u64::from(self.settings.evaluations).min(self.total);
         let done = |step: u64| step * n / self.total;
-        done(step) > done(step - 1)
+        done(step) > done(step - 1) || self.settings.is_kept(step)
     }
 
-    /// Measures validation losses, keeps the model if it is the best, writes the state.
+    /// Measures validation losses, keeps the model if it is the best or of a step to keep, writes the state.
     fn evaluate(&mut self) -> Result<CurvePoint, TrainError> {
         let step = self.progress.step;
         let point = CurvePoint {
@@ -247,6 +260,9 @@ impl<B: TrainBackend> Run<'_, B> {
         if point.held_in < best {
             self.checkpoints.keep_best(&self.lm)?;
             self.progress.best_step = step;
+        }
+        if self.settings.is_kept(step) {
+            self.checkpoints.keep_step(&self.lm, step)?;
         }
         self.progress.curve.push(point);
         let held_in: Vec<f64> = self.progress.curve.iter().map(|point| point.held_in).collect();

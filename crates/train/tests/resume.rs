@@ -7,17 +7,17 @@ use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_core::{Fingerprinter, Ragged, Seed};
-use userprint_mitigate::{ClipUnit, DpSampling, MitigateError, TrainingRule};
+use userprint_mitigate::{ClipUnit, DpSampling, MitigateError, StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::weights::{self, Weights};
-use userprint_model::{CausalLm, ModelError, Params, checkpoint};
+use userprint_model::{CausalLm, LoraConfig, ModelError, Params, Targets, adapter, checkpoint};
 use userprint_score::ScoreError;
-use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings};
+use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings, step_folder};
 
 const STATE: &str = "training-state.safetensors";
 const MODEL: &str = "model.safetensors";
@@ -62,11 +62,26 @@ fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
     assert!(outcome.is_err(), "training did not reach step {step}");
 }
 
-/// The outcome, the model that was kept, and the weights and moments at the end.
+/// Names and files of the folders of single steps, and of whatever else lies beside the model and the state.
+fn step_folders(folder: &Path) -> BTreeMap<String, BTreeMap<String, Vec<u8>>> {
+    let name = |path: &Path| path.file_name().expect("a name").to_str().expect("ASCII").to_owned();
+    let paths = |folder: &Path| {
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let folders: Vec<PathBuf> = paths(folder);
+    let files = |folder: &PathBuf| {
+        let files: Vec<PathBuf> = paths(folder);
+        files.iter().map(|file| (name(file), fs::read(file).expect("a file"))).collect()
+    };
+    folders.iter().filter(|path| path.is_dir()).map(|path| (name(path), files(path))).collect()
+}
+
+/// The outcome, the models that were kept, and the weights and moments at the end.
 #[track_caller]
 fn assert_same(found: (&TrainOutcome, &Path), expected: (&TrainOutcome, &Path), what: &str) {
     assert_eq!(found.0, expected.0, "{what}");
     assert!(bytes(found.1, MODEL) == bytes(expected.1, MODEL), "{what}: another model is kept");
+    assert!(step_folders(found.1) == step_folders(expected.1), "{what}: other models of steps are kept");
     let state = |folder: &Path| read(&folder.join(STATE));
     assert!(state(found.1) == state(expected.1), "{what}: another state at the end");
 }
@@ -95,6 +110,108 @@ fn clipped_blocks_resume_to_the_same_bits() {
     tiny.settings.packing = Packing::Blocks;
     tiny.settings.block_tokens = 7;
     check_killed_at_every_step(&tiny);
+}
+
+/// The tiny training, keeping the models of each so many steps.
+fn keeping(every: u64) -> Tiny {
+    let mut tiny = tiny();
+    tiny.settings.checkpoint_every = Some(every);
+    tiny
+}
+
+/// Trains; these steps are in the outcome and have folders, and validation losses are measured at them.
+#[track_caller]
+fn check_kept(tiny: &Tiny, expected: &[u64]) -> TempDir {
+    let folder = folder();
+    let outcome = tiny.train(folder.path()).expect("training ends well");
+    assert_eq!(outcome.kept_steps, expected);
+    let names: Vec<String> = expected.iter().map(|&step| step_folder(step)).collect();
+    assert_eq!(step_folders(folder.path()).into_keys().collect::<Vec<_>>(), names);
+    let has_losses = |step: &u64| outcome.curve.iter().any(|point| point.step == *step);
+    assert!(expected.iter().all(has_losses), "{:?}", outcome.curve);
+    folder
+}
+
+#[test]
+fn models_of_steps_are_kept() {
+    let (tiny, start) = (keeping(2), tiny().start);
+    let folder = check_kept(&tiny, &[2, 4, 6, 8, 9]);
+    let best = tiny.train(folder.path()).expect("it has ended").best_step;
+    assert!([6, 8, 9].contains(&best), "the best model is that of a step with a folder of its own: {best}");
+    for (name, files) in step_folders(folder.path()) {
+        let is_best = name == step_folder(best);
+        assert_eq!(files[MODEL] == bytes(folder.path(), MODEL), is_best, "{name}");
+        let (kept, config) = checkpoint::load::<Cpu>(&folder.path().join(&name), &Default::default())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(config, tiny.config);
+        assert_ne!(weights_of(&kept), weights_of(&start), "{name}");
+    }
+}
+
+#[test]
+fn the_last_step_is_kept_once() {
+    check_kept(&keeping(3), &[3, 6, 9]);
+    check_kept(&keeping(1), &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    check_kept(&keeping(1000), &[9]);
+    check_kept(&tiny(), &[]);
+    let mut none = keeping(2);
+    none.settings.epochs = 0;
+    check_kept(&none, &[]);
+}
+
+/// The last step is where training stopped, not where it was planned to.
+#[test]
+fn stopped_early_the_last_step_is_kept() {
+    let mut tiny = keeping(4);
+    tiny.settings = TrainSettings { learning_rate: 1.0, evaluations: 9, ..tiny.settings };
+    tiny.settings.stop = StopRule::Patience { evaluations: 1 };
+    let steps = tiny.train(folder().path()).expect("training ends well").steps;
+    assert!(steps < 4, "it must stop early: {steps}");
+    check_kept(&tiny, &[steps]);
+    check_killed_at_every_step(&tiny);
+}
+
+#[test]
+fn kept_steps_resume_to_the_same_bits() {
+    check_killed_at_every_step(&keeping(4));
+}
+
+#[test]
+fn kept_adapters_resume_to_the_same_bits() {
+    let mut tiny = keeping(4);
+    let lora = LoraConfig {
+        rank: 2,
+        alpha: 4.0,
+        rank_stabilised: false,
+        target_modules: Targets::Names(vec!["q_proj".to_owned()]),
+    };
+    tiny.start = tiny.start.with_fresh_adapters(&tiny.config, &lora, Seed(3)).expect("such modules");
+    let folder = folder();
+    killed_at(&tiny, folder.path(), 7);
+    tiny.train(folder.path()).expect("training ends well");
+    let whole = self::folder();
+    tiny.train(whole.path()).expect("training ends well");
+    let (found, expected) = (step_folders(folder.path()), step_folders(whole.path()));
+    assert!(found == expected);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["step-000004", "step-000008", "step-000009"]);
+    assert!(found.values().all(|files| files.contains_key(adapter::WEIGHTS) && !files.contains_key(MODEL)));
+}
+
+/// Killed while step 6 was being kept: before its folder had its name, or while one of that name was replaced.
+#[test]
+fn half_kept_steps_are_written_anew() {
+    let (tiny, whole) = (keeping(2), folder());
+    let expected = tiny.train(whole.path()).expect("training ends well");
+    for leftover in ["step-000006.tmp", "step-000006"] {
+        let folder = folder();
+        killed_at(&tiny, folder.path(), 5);
+        fs::create_dir(folder.path().join(leftover)).expect("there is none");
+        for file in [MODEL, "config.json", "other"] {
+            fs::write(folder.path().join(leftover).join(file), "half of something").expect("a half");
+        }
+        let found = tiny.train(folder.path()).expect("training ends well");
+        assert_same((&found, folder.path()), (&expected, whole.path()), leftover);
+    }
 }
 
 #[test]
@@ -230,19 +347,21 @@ fn state_without_moments() {
     check_state_refused(without("first.wpe"), &["first.wpe.weight"]);
 }
 
+/// The bits of a model's weights, by path.
+fn weights_of(lm: &CausalLm<Cpu>) -> Vec<(String, Vec<u32>)> {
+    let mut bits = Vec::new();
+    Params::for_each(&lm.module, |path, _, values| {
+        bits.push((path.to_owned(), values.into_iter().map(f32::to_bits).collect()));
+    });
+    bits
+}
+
 /// The kept checkpoint's weights are those of the start, bit for bit.
 #[track_caller]
 fn assert_start_is_kept(tiny: &Tiny, folder: &Path) {
     let (kept, config) = checkpoint::load::<Cpu>(folder, &Default::default()).expect("the checkpoint loads");
     assert_eq!(config, tiny.config);
-    let bits = |lm: &CausalLm<Cpu>| {
-        let mut bits = Vec::new();
-        Params::for_each(&lm.module, |path, _, values| {
-            bits.push((path.to_owned(), values.into_iter().map(f32::to_bits).collect::<Vec<_>>()));
-        });
-        bits
-    };
-    assert!(bits(&kept) == bits(&tiny.start), "the weights differ from the start's");
+    assert!(weights_of(&kept) == weights_of(&tiny.start), "the weights differ from the start's");
 }
 
 /// Fails in the same way when called again, the checkpoint of the best step being there.
@@ -338,6 +457,8 @@ fn settings_out_of_range() {
     check_setting(|settings| settings.block_tokens = 0, "block_tokens", says);
     let says = "evaluations is 0, expected at least 1";
     check_setting(|settings| settings.evaluations = 0, "evaluations", says);
+    let says = "checkpoint_every is 0, expected at least 1";
+    check_setting(|settings| settings.checkpoint_every = Some(0), "checkpoint_every", says);
     for rate in [f64::NAN, f64::INFINITY, 0.0, -1e-3] {
         let says = format!("learning_rate is {rate}, expected a positive number");
         check_setting(|settings| settings.learning_rate = rate, "learning_rate", &says);

@@ -80,6 +80,8 @@ pub(crate) struct RawTraining {
     pub(crate) learning_rate: f64,
     pub(crate) warmup_steps: u64,
     pub(crate) evaluations: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_every: Option<u64>,
     pub(crate) patience: Option<u32>,
     pub(crate) max_validation_examples: usize,
 }
@@ -333,6 +335,11 @@ impl RawReference {
             );
         };
         let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
+        if training.checkpoint_every.is_some() {
+            bail!(
+                "[reference.training] has a `checkpoint_every`, expected it in [target.training] alone: the attack is followed along the target's training"
+            );
+        }
         let config = gpt_neo::small(vocab_size, context, width, layers, heads).context("[reference]")?;
         let settings = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
@@ -388,6 +395,7 @@ impl RawTraining {
             learning_rate: self.learning_rate,
             warmup_steps: self.warmup_steps,
             evaluations: self.evaluations,
+            checkpoint_every: self.checkpoint_every,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
         })
     }
@@ -509,6 +517,18 @@ mod tests {
         assert!(error.contains("training]"), "{error}");
         let error = error_of(&SMOKE.replace("public = 0.4", "public = 1.4"));
         assert!(error.contains("[split]") && error.contains("public"), "{error}");
+    }
+
+    #[test]
+    fn checkpoints_are_kept_of_the_target_at_least_a_step_apart() {
+        let (reference, target) = SMOKE.split_once("[target.training]").unwrap();
+        let with = |text: &str, every: u32| {
+            text.replace("evaluations", &format!("checkpoint_every = {every}\nevaluations"))
+        };
+        let error = error_of(&format!("{reference}[target.training]{}", with(target, 0)));
+        assert_eq!(error, "[target.training]: checkpoint_every is 0, expected at least 1");
+        let error = error_of(&format!("{}[target.training]{target}", with(reference, 10)));
+        assert!(error.starts_with("[reference.training] has a `checkpoint_every`"), "{error}");
     }
 
     #[test]

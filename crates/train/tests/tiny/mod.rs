@@ -45,6 +45,7 @@ impl Tiny {
                 learning_rate: 1e-2,
                 warmup_steps: 2,
                 evaluations: 3,
+                checkpoint_every: None,
                 stop: StopRule::Never,
             },
             fingerprint: Fingerprinter::new().with("tiny").finish(),
