@@ -41,7 +41,8 @@ Stages, each of which is skipped where it is done:
   prepare   reads the corpus and splits its users
   pretrain  pre-trains the reference on the public users, or checks it
   train     fine-tunes the target on the held-in users
-  score     scores all attack examples under both models
+  score     scores all attack examples under both models, and under each
+            checkpoint that `checkpoint_every` in [target.training] kept
   attack    writes statistics.parquet and results.json
   report    writes report.html";
 

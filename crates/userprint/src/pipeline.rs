@@ -92,7 +92,7 @@ impl Pipeline {
                 tracing::info!("{:9} done before", stage.name());
                 continue;
             }
-            self.folder.discard_damaged_checkpoints(stage.name(), hash)?;
+            self.folder.discard_damaged(stage.name(), hash)?;
             let start = Instant::now();
             let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
             let wall_s = start.elapsed().as_secs_f64();

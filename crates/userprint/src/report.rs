@@ -2,6 +2,7 @@
 //!
 //! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
 
+mod auroc_curve;
 mod bounds;
 pub(crate) mod canvas;
 mod histogram;
@@ -189,6 +190,7 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
                 .to_string();
         figures.push(Figure { title: "Attacker's knowledge", svg, caption });
     }
+    figures.extend(along_training(results)?);
     if let Some(svg) = bounds::plot(&results.bounds)? {
         let inside = results.bounds.iter().filter(|user| user.is_inside).count();
         let caption = format!(
@@ -200,6 +202,12 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
         );
         figures.push(Figure { title: "Proposition 1", svg, caption });
     }
+    Ok(figures)
+}
+
+/// The losses along fine-tuning, and beside them what the attack finds, where checkpoints were kept.
+fn along_training(results: &Results) -> Result<Vec<Figure>, ReportError> {
+    let mut figures = Vec::new();
     if let Some(svg) = losses::plot(&results.training, results.target_step)? {
         let caption = format!(
             "Validation losses of held-in and held-out users and the training loss. The dashed line marks \
@@ -207,6 +215,14 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
             number::grouped(results.target_step)
         );
         figures.push(Figure { title: "Losses along fine-tuning", svg, caption });
+    }
+    if let Some(svg) = auroc_curve::plot(&results.auroc_curve, &results.training, results.target_step)? {
+        let caption = "How well the same attack tells the same users apart after more and more training: each dot is \
+             a checkpoint that was kept, with its 95\u{a0}% interval over users. At epoch 0 target and \
+             reference are one model: fine-tuning has given nothing away yet. The upright dashed line marks the \
+             target."
+            .to_string();
+        figures.push(Figure { title: "AUROC along fine-tuning", svg, caption });
     }
     Ok(figures)
 }
@@ -336,6 +352,7 @@ mod tests {
             bounds: bounds(),
             knowledge: knowledge(),
             sequential: SequentialSummary::default(),
+            auroc_curve: Vec::new(),
             training: vec![CurvePoint {
                 step: 0,
                 epoch: 0.0,
@@ -432,6 +449,29 @@ mod tests {
         page(&results(), &[1.0; 5], &[1.0; 5]);
         page(&results(), &[0.0], &[0.0]);
         page(&Results { training: Vec::new(), attacks: Vec::new(), ..results() }, &HELD_IN, &HELD_OUT);
+    }
+
+    fn auroc_curve(aurocs: &[f64]) -> Vec<AurocPoint> {
+        let point = |(at, &auroc): (usize, &f64)| AurocPoint {
+            step: 50 * (at as u64 + 1),
+            epoch: at as f64 + 1.0,
+            auroc,
+            auroc_interval: [auroc - 0.06, (auroc + 0.06).min(1.0)],
+        };
+        aurocs.iter().enumerate().map(point).collect()
+    }
+
+    #[test]
+    fn draws_the_attack_along_fine_tuning_where_checkpoints_were_kept() {
+        let title = "AUROC along fine-tuning";
+        assert!(!page(&results(), &HELD_IN, &HELD_OUT).contains(title));
+        for aurocs in [&[0.5][..], &[0.5, 0.5], &[0.55, 0.7, 1.0], &[1.0, 1.0]] {
+            let curve = Results { auroc_curve: auroc_curve(aurocs), ..results() };
+            let html = page(&curve, &HELD_IN, &HELD_OUT);
+            let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text}"));
+            assert!(at("Losses along fine-tuning") < at(title) && at(title) < at("Proposition 1"));
+            assert_eq!(html.matches("<svg viewBox").count(), 7);
+        }
     }
 
     #[test]

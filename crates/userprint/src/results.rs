@@ -62,6 +62,9 @@ pub(crate) struct Results {
     pub(crate) knowledge: Vec<KnowledgePoint>,
     /// The attack one example at a time.
     pub(crate) sequential: SequentialSummary,
+    /// The headline attack along fine-tuning: with each kept checkpoint in the place of the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) auroc_curve: Vec<AurocPoint>,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
     /// Step of the checkpoint under attack: the least held-in validation loss.
@@ -280,6 +283,19 @@ pub(crate) struct LeftOutRow {
     pub(crate) aggregate: Option<String>,
     /// Why.
     pub(crate) reason: String,
+}
+
+/// The headline attack on the checkpoint of one step, on the same users as on the target.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AurocPoint {
+    /// Optimiser steps done.
+    pub(crate) step: u64,
+    /// Passes over the training data.
+    pub(crate) epoch: f64,
+    /// As in [`Results`].
+    pub(crate) auroc: f64,
+    /// As in [`Results`].
+    pub(crate) auroc_interval: [f64; 2],
 }
 
 /// Losses at one step of fine-tuning, nats per token.

@@ -113,20 +113,20 @@ impl RunFolder {
                 .all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
     }
 
-    /// Removes the checkpoint folders of a stage that was done, whose files are not as it left them any more.
+    /// Removes the folders that a stage resumes from, where it was done and its files are not as it left them any more.
     ///
-    /// Else training would resume from the finished state beside a damaged checkpoint, and leave it damaged.
-    pub(crate) fn discard_damaged_checkpoints(
-        &mut self,
-        stage: &str,
-        hash: Fingerprint,
-    ) -> anyhow::Result<()> {
+    /// Else training would resume from the finished state beside a damaged checkpoint, and leave it damaged; so would
+    /// the scoring of checkpoints.
+    pub(crate) fn discard_damaged(&mut self, stage: &str, hash: Fingerprint) -> anyhow::Result<()> {
         let Some(record) = self.manifest.stages.get(stage).filter(|record| record.hash == hash.hex()) else {
             return Ok(());
         };
-        let checkpoints = record.outputs.keys().filter(|name| name.starts_with("checkpoints/"));
+        let is_resumed = |name: &&String| {
+            ["checkpoints/", "scores/checkpoints/"].iter().any(|folder| name.starts_with(folder))
+        };
+        let resumed = record.outputs.keys().filter(is_resumed);
         let folders: BTreeSet<PathBuf> =
-            checkpoints.filter_map(|name| Some(self.file(name).parent()?.to_owned())).collect();
+            resumed.filter_map(|name| Some(self.file(name).parent()?.to_owned())).collect();
         if folders.is_empty() {
             return Ok(());
         }

@@ -22,7 +22,7 @@ use super::{StageOutput, prepare, score, train};
 use crate::experiment::Experiment;
 use crate::pipeline::Pipeline;
 use crate::results::{
-    AttackRow, BootstrapSummary, CurvePoint, Detection, ExampleCounts, KnowledgePoint, Results,
+    AttackRow, AurocPoint, BootstrapSummary, CurvePoint, Detection, ExampleCounts, KnowledgePoint, Results,
     SequentialSummary, ShareRow, UserCounts, ValidationLoss,
 };
 use table::AttackTable;
@@ -37,12 +37,13 @@ const SEQUENTIAL_RATE: f64 = 0.1;
 
 pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let experiment = &pipeline.experiment;
-    let target = store::read_scores(&pipeline.folder.file(score::TARGET))?;
-    let reference = store::read_scores(&pipeline.folder.file(score::REFERENCE))?;
+    let examples = attack_examples(pipeline)?;
+    let target = read_scores(pipeline, score::TARGET, &examples)?;
+    let reference = read_scores(pipeline, score::REFERENCE, &examples)?;
     let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
     check_models(&target, &reference, training.best_step)?;
-    let examples = attack_examples(pipeline)?;
     let placebo = placebo(experiment, &examples, &reference)?;
+    let auroc_curve = auroc_curve(pipeline, &examples, &reference, &training)?;
     let (users, scored) = join(&examples, target, reference)?;
 
     let headline = headline(experiment, &scored)?;
@@ -51,6 +52,7 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let per_user = per_user(&headline.users, experiment.raw.attack.false_discovery_rate)?;
     write_statistics(pipeline, &users, &headline, &per_user, &table.attacks)?;
     let mut results = results(pipeline, &scored, &headline, &per_user, &table, &validity)?;
+    results.auroc_curve = auroc_curve;
     (results.exposure, results.bounds) =
         factors::factors(pipeline, &examples, &users, &scored, &headline.users, &per_user)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
@@ -60,6 +62,18 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
         results.auroc, results.null_auroc, results.blind_auroc
     );
     Ok(StageOutput::new(&[STATISTICS, RESULTS], note))
+}
+
+/// A score table, which must be about the attack examples of this run.
+fn read_scores(pipeline: &Pipeline, file: &str, examples: &[AttackExample]) -> anyhow::Result<ScoreTable> {
+    let table = store::read_scores(&pipeline.folder.file(file))?;
+    let same = table.user_id.len() == examples.len()
+        && examples
+            .iter()
+            .zip(table.user_id.iter().zip(&table.example_id))
+            .all(|(example, (user, id))| example.user_id == *user && example.example_id == *id);
+    ensure!(same, "{file} is not about the attack examples of this run; delete it and run again");
+    Ok(table)
 }
 
 /// Refuses scores of one model in the place of two.
@@ -112,6 +126,26 @@ fn headline(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<
     let (statistic, aggregate) = (experiment.statistic.as_ref(), experiment.aggregate);
     let users = user_statistics(scored, statistic, aggregate)?;
     Attack::new(experiment, statistic.name(), aggregate.to_string(), users)
+}
+
+/// The headline attack with each kept checkpoint in the place of the target.
+fn auroc_curve(
+    pipeline: &Pipeline,
+    examples: &[AttackExample],
+    reference: &ScoreTable,
+    training: &TrainingRecord,
+) -> anyhow::Result<Vec<AurocPoint>> {
+    let point = |step: u64| -> anyhow::Result<AurocPoint> {
+        let losses = training.curve.iter().find(|point| point.step == step);
+        let epoch = losses.context("training.json has no losses at this step")?.epoch;
+        let scores = read_scores(pipeline, &score::step_table(step), examples)?;
+        let (_, scored) = join(examples, scores, reference.clone())?;
+        let found = headline(&pipeline.experiment, &scored)?.result;
+        let auroc_interval = [found.auroc_interval.lower, found.auroc_interval.upper];
+        Ok(AurocPoint { step, epoch, auroc: found.auroc, auroc_interval })
+    };
+    let named = |&step: &u64| point(step).with_context(|| format!("the checkpoint of step {step}"));
+    training.kept_steps.iter().map(named).collect()
 }
 
 /// The headline attack with fewer examples of each user.
@@ -168,17 +202,6 @@ fn join(
     target: ScoreTable,
     reference: ScoreTable,
 ) -> anyhow::Result<(Vec<UserId>, ScoredExamples)> {
-    for (name, table) in [("target", &target), ("reference", &reference)] {
-        let same = table.user_id.len() == examples.len()
-            && examples
-                .iter()
-                .zip(table.user_id.iter().zip(&table.example_id))
-                .all(|(example, (user, id))| example.user_id == *user && example.example_id == *id);
-        ensure!(
-            same,
-            "scores/{name}.parquet is not about the attack examples of this run; delete it and run again"
-        );
-    }
     let mut users: Vec<UserId> = examples.iter().map(|example| example.user_id.clone()).collect();
     users.sort();
     users.dedup();
@@ -271,6 +294,7 @@ fn results(
         bounds: Vec::new(),
         knowledge: knowledge(experiment, scored)?,
         sequential: one_by_one(experiment, scored)?,
+        auroc_curve: Vec::new(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
         model: read_summary(pipeline)?,

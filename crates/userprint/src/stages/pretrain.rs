@@ -8,7 +8,9 @@ use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx
 use userprint_data::{Partition, Selection};
 use userprint_model::backend::KernelBackend;
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, adapter, n_parameters};
-use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, tokenize, train};
+use userprint_train::{
+    Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, step_folder, tokenize, train,
+};
 
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
@@ -25,21 +27,25 @@ const REFERENCE: &str = "checkpoints/reference";
 /// What the report says of the models, in the run folder.
 const SUMMARY: &str = "reference.json";
 
-/// Files that training leaves in a checkpoint folder.
-pub(crate) fn checkpoint_files(is_adapted: bool) -> &'static [&'static str] {
-    match is_adapted {
-        true => {
-            &[adapter::CONFIG, adapter::WEIGHTS, "tokenizer.json", "tokenizer_config.json", "training.json"]
-        }
+/// Record of a training, in the folder of its best checkpoint.
+const RECORD: &str = "training.json";
+
+/// Files that training leaves in a folder: the best checkpoint, its record, the checkpoints of kept steps.
+pub(crate) fn training_files(folder: &str, is_adapted: bool, outcome: &TrainOutcome) -> Vec<String> {
+    let of_checkpoint: &[&str] = match is_adapted {
+        true => &[adapter::CONFIG, adapter::WEIGHTS, "tokenizer.json", "tokenizer_config.json"],
         false => &[
             "config.json",
             "generation_config.json",
             "model.safetensors",
             "tokenizer.json",
             "tokenizer_config.json",
-            "training.json",
         ],
-    }
+    };
+    let steps = outcome.kept_steps.iter().map(|&step| format!("{folder}/{}", step_folder(step)));
+    let folders = steps.chain([folder.to_owned()]);
+    let files = folders.flat_map(|folder| of_checkpoint.iter().map(move |name| format!("{folder}/{name}")));
+    files.chain([format!("{folder}/{RECORD}")]).collect()
 }
 
 pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
@@ -83,10 +89,9 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         seed,
         hash,
     };
-    let note = job.run(&lm, &examples, &validation)?;
+    let (outcome, note) = job.run(&lm, &examples, &validation)?;
     write_summary(pipeline, &lm, config)?;
-    let files = checkpoint_files(false).iter();
-    let mut files: Vec<String> = files.map(|name| format!("{REFERENCE}/{name}")).collect();
+    let mut files = training_files(REFERENCE, false, &outcome);
     files.push(SUMMARY.to_owned());
     Ok(StageOutput { files, note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
 }
@@ -147,13 +152,13 @@ pub(crate) struct TrainingJob<'a> {
 }
 
 impl TrainingJob<'_> {
-    /// Trains and leaves `training.json` beside the checkpoint; the answer is the stage's note.
+    /// Trains and leaves `training.json` beside the checkpoint; the answer has the stage's note.
     pub(crate) fn run<B: KernelBackend>(
         &self,
         start: &CausalLm<B>,
         examples: &dyn ExampleSource,
         validation: &Validation,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<(TrainOutcome, String)> {
         self.discard_state_of_others()?;
         let documents = tokenize(examples, self.tokenizer)?;
         // The token that stands before texts when they are scored, where the checkpoint names it.
@@ -172,12 +177,13 @@ impl TrainingJob<'_> {
         let outcome = train::<B>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
         write_outcome(&self.folder, &outcome)?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
-        Ok(format!(
+        let note = format!(
             "{} examples, {} tokens in {} steps{speed}",
             documents.n_rows(),
             outcome.n_tokens,
             outcome.steps
-        ))
+        );
+        Ok((outcome, note))
     }
 
     /// A state that another experiment left in this folder is of no use: its settings or data differ.
@@ -197,11 +203,13 @@ impl TrainingJob<'_> {
     }
 }
 
-/// `training.json`: the curve, and which step was kept.
+/// `training.json`: the curve, which step is the target, and which others were kept.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct TrainingRecord {
     pub(crate) curve: Vec<userprint_train::CurvePoint>,
     pub(crate) best_step: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept_steps: Vec<u64>,
     pub(crate) steps: u64,
     pub(crate) n_tokens: u64,
 }
@@ -209,7 +217,7 @@ pub(crate) struct TrainingRecord {
 impl TrainingRecord {
     /// Reads the record beside a checkpoint.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
-        let path = folder.join("training.json");
+        let path = folder.join(RECORD);
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{}: not a record of training", path.display()))
@@ -220,10 +228,11 @@ fn write_outcome(folder: &Path, outcome: &TrainOutcome) -> anyhow::Result<()> {
     let record = TrainingRecord {
         curve: outcome.curve.clone(),
         best_step: outcome.best_step,
+        kept_steps: outcome.kept_steps.clone(),
         steps: outcome.steps,
         n_tokens: outcome.n_tokens,
     };
-    write_file(&folder.join("training.json"), serde_json::to_string_pretty(&record)?.as_bytes())
+    write_file(&folder.join(RECORD), serde_json::to_string_pretty(&record)?.as_bytes())
 }
 
 /// All texts of a source.

@@ -1,4 +1,4 @@
-//! Score: log-likelihoods of all attack examples under both models.
+//! Score: log-likelihoods of all attack examples under both models, and under each kept checkpoint of the target.
 
 use std::sync::Arc;
 
@@ -11,11 +11,12 @@ use userprint_data::Selection;
 use userprint_model::backend::KernelBackend;
 use userprint_model::{HfTokenizer, LocalScorer};
 use userprint_score::{ScoreTable, ScorerId, store, zlib_bytes};
+use userprint_train::step_folder;
 
-use super::pretrain::reference_folder;
+use super::pretrain::{TrainingRecord, reference_folder};
 use super::{StageOutput, prepare, train};
 use crate::backend::with_backend;
-use crate::checkpoint::{Checkpoint, Scoring};
+use crate::checkpoint::{Checkpoint, Scoring, ScoringForm};
 use crate::pipeline::Pipeline;
 use crate::progress::Bar;
 
@@ -23,6 +24,9 @@ use crate::progress::Bar;
 pub(crate) const REFERENCE: &str = "scores/reference.parquet";
 /// See [`REFERENCE`].
 pub(crate) const TARGET: &str = "scores/target.parquet";
+
+/// Folder of the score tables of kept checkpoints: those that are there are not made again.
+const STEPS: &str = "scores/checkpoints";
 
 /// Texts that are tokenised and scored at once: an error names one of them.
 const CHUNK: usize = 4096;
@@ -34,16 +38,29 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
-    let mut texts = Texts { examples: attack_examples(pipeline)?, tokens: None };
+    let steps = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?.kept_steps;
+    let mut texts = Texts { pipeline, hash, examples: attack_examples(pipeline)?, tokens: None };
+    let n_examples = texts.examples.len();
+    let bar = |name| Bar::new(name, n_examples as u64);
     let reference = Checkpoint::<Scoring<B>>::open(&reference_folder(pipeline)?, form)?;
-    let first = texts.score(pipeline, "reference", hash, &reference, REFERENCE)?;
+    let first = texts.score("reference", &reference, REFERENCE, &bar("reference"))?;
     let target = reference.or_adapted(&pipeline.folder.file(train::TARGET), form)?;
-    let second = texts.score(pipeline, "target", hash, &target, TARGET)?;
+    let second = texts.score("target", &target, TARGET, &bar("target"))?;
+    texts.score_steps(&steps, target, form)?;
+    let checkpoints = match steps.len() {
+        0 => String::new(),
+        n => format!(" and {n} checkpoints"),
+    };
     let note = format!(
-        "{} examples under two models: reference {first:.0} tokens/s, target {second:.0} tokens/s",
-        texts.examples.len()
+        "{n_examples} examples under two models{checkpoints}: reference {first:.0} tokens/s, target {second:.0} tokens/s"
     );
-    Ok(StageOutput::new(&[REFERENCE, TARGET], note))
+    let tables = [REFERENCE, TARGET].map(str::to_owned).into_iter();
+    Ok(StageOutput { files: tables.chain(steps.into_iter().map(step_table)).collect(), note })
+}
+
+/// The score table of the checkpoint that was kept of a step.
+pub(crate) fn step_table(step: u64) -> String {
+    format!("{STEPS}/{}.parquet", step_folder(step))
 }
 
 /// An attack example with its owner.
@@ -71,29 +88,69 @@ pub(crate) fn attack_examples(pipeline: &Pipeline) -> anyhow::Result<Vec<AttackE
 }
 
 /// The attack examples, tokenised once for as many models as read them alike.
-struct Texts {
+struct Texts<'a> {
+    pipeline: &'a Pipeline,
+    hash: Fingerprint,
     examples: Vec<AttackExample>,
     tokens: Option<(Arc<HfTokenizer>, Vec<Tokens>)>,
 }
 
-impl Texts {
+impl Texts<'_> {
+    /// The id of a model's scores: the stage's hash covers all models, their tokenizers and how texts are read.
+    fn id(&self, name: &str) -> String {
+        let precision = self.pipeline.experiment.score.precision;
+        format!("{name} {} {}", precision.name(), &self.hash.hex()[..16])
+    }
+
+    /// Scores all examples under the checkpoints of these steps that have no table yet.
+    ///
+    /// `checkpoint` is the target; one model is in memory at a time, and a whole one goes before the next comes.
+    fn score_steps<B: KernelBackend>(
+        &mut self,
+        steps: &[u64],
+        mut checkpoint: Checkpoint<Scoring<B>>,
+        form: ScoringForm,
+    ) -> anyhow::Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let folder = self.pipeline.folder.file(STEPS);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("{}: cannot be created", folder.display()))?;
+        let bar = Bar::new("checkpoints", (steps.len() * self.examples.len()) as u64);
+        for &step in steps {
+            let (name, file) = (step_folder(step), step_table(step));
+            if self.is_scored(&name, &file) {
+                bar.advance(self.examples.len());
+                continue;
+            }
+            let folder = self.pipeline.folder.file(train::TARGET).join(&name);
+            checkpoint = checkpoint.or_adapted(&folder, form)?;
+            self.score(&name, &checkpoint, &file, &bar)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a run that was stopped left these scores; a file that cannot be read is made again.
+    fn is_scored(&self, name: &str, file: &str) -> bool {
+        let table = store::read_scores(&self.pipeline.folder.file(file));
+        table.is_ok_and(|table| table.scorer.as_str() == self.id(name))
+    }
+
     /// Scores all examples and writes the table; the answer is tokens per second.
     fn score<B: KernelBackend>(
         &mut self,
-        pipeline: &Pipeline,
-        name: &'static str,
-        hash: Fingerprint,
+        name: &str,
         checkpoint: &Checkpoint<Scoring<B>>,
         file: &str,
+        bar: &Bar,
     ) -> anyhow::Result<f64> {
-        let choice = &pipeline.experiment.score;
-        // The stage's hash covers both models, their tokenizers and how texts are read.
-        let id = format!("{name} {} {}", choice.precision.name(), &hash.hex()[..16]);
+        let choice = &self.pipeline.experiment.score;
+        let id = self.id(name);
         let (scorer, reading) = checkpoint.scorer(&id, choice)?;
-        let bar = Bar::new(name, self.examples.len() as u64);
         let tokens = self.tokens(&checkpoint.tokenizer)?;
         let start = bar.wall_s();
-        let scores = score_chunks(&scorer, tokens, choice.detail, &bar)?;
+        let scores = score_chunks(&scorer, tokens, choice.detail, bar)?;
         let speed = scores.n_tokens.iter().map(|&n| f64::from(n)).sum::<f64>() / (bar.wall_s() - start);
         let examples = &self.examples;
         let table = ScoreTable {
@@ -105,7 +162,7 @@ impl Texts {
             zlib_bytes: examples.iter().map(|example| zlib_bytes(&example.text)).collect(),
             scores,
         };
-        store::write_scores(&pipeline.folder.file(file), &table)?;
+        store::write_scores(&self.pipeline.folder.file(file), &table)?;
         Ok(speed)
     }
 

@@ -7,7 +7,7 @@ use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
 
-use super::pretrain::{TrainingJob, checkpoint_files, reference_folder, some_texts};
+use super::pretrain::{TrainingJob, reference_folder, some_texts, training_files};
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
 use crate::checkpoint::Checkpoint;
@@ -66,7 +66,6 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         seed,
         hash,
     };
-    let note = job.run(&lm, &examples, &validation)?;
-    let files = checkpoint_files(lm.is_adapted());
-    Ok(StageOutput { files: files.iter().map(|name| format!("{TARGET}/{name}")).collect(), note })
+    let (outcome, note) = job.run(&lm, &examples, &validation)?;
+    Ok(StageOutput { files: training_files(TARGET, lm.is_adapted(), &outcome), note })
 }

@@ -1,6 +1,7 @@
 //! The binary from the outside: what it leaves on the disk, what it says, and what it survives.
 
 mod account;
+mod auroc_curve;
 mod bad_input;
 mod command_line;
 mod experiment_folder;
