@@ -7,12 +7,18 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
-use userprint_mitigate::{ClipUnit, DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
+use userprint_mitigate::{
+    ClipUnit, DataFilter, DpSampling, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap,
+};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::{Packing, TrainSettings};
 
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
+use crate::privacy::{PrivacyChoice, RawPrivacy};
+
+/// Sequences in one pass of training: enough to keep two cores busy, few enough for their memory.
+const DEFAULT_MICROBATCH_SIZE: u32 = 16;
 
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,10 +75,10 @@ pub(crate) struct RawTarget {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTraining {
-    pub(crate) batch_size: u32,
+    pub(crate) batch_size: Option<u32>,
+    pub(crate) microbatch_size: Option<u32>,
     pub(crate) clip_norm: Option<f64>,
-    #[serde(default)]
-    pub(crate) clip_unit: ClipUnit,
+    pub(crate) clip_unit: Option<ClipUnit>,
     pub(crate) packing: Packing,
     pub(crate) block_tokens: usize,
     pub(crate) epochs: u32,
@@ -84,6 +90,7 @@ pub(crate) struct RawTraining {
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) patience: Option<u32>,
     pub(crate) max_validation_examples: usize,
+    pub(crate) privacy: Option<RawPrivacy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -170,7 +177,9 @@ pub(crate) struct PretrainChoice {
 pub(crate) struct TargetChoice {
     pub(crate) mitigation: Mitigation,
     pub(crate) lora: Option<LoraConfig>,
+    /// Where there is `privacy`, it settles the rule once the data are counted.
     pub(crate) settings: TrainSettings,
+    pub(crate) privacy: Option<PrivacyChoice>,
     pub(crate) max_validation_examples: usize,
 }
 
@@ -341,7 +350,12 @@ impl RawReference {
             );
         }
         let config = gpt_neo::small(vocab_size, context, width, layers, heads).context("[reference]")?;
-        let settings = training.check().context("[reference.training]")?;
+        if training.privacy.is_some() {
+            bail!(
+                "[reference.training.privacy]: the reference is public, so nothing in it is hidden; expected [target.training.privacy]"
+            );
+        }
+        let (settings, _) = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
         let max_validation_examples = training.max_validation_examples;
         Ok(ReferenceChoice::Pretrain(Box::new(PretrainChoice { config, settings, max_validation_examples })))
@@ -363,30 +377,36 @@ impl RawTarget {
         if let Some(lora) = &self.lora {
             lora.check().context("[target.lora]")?;
         }
-        let settings = self.training.check().context("[target.training]")?;
+        let (settings, privacy) = self.training.check().context("[target.training]")?;
+        if let Some(PrivacyChoice { sampling: DpSampling::CappedUsers { examples_per_user }, .. }) = privacy {
+            filters.push(Box::new(UserCap { max_examples: examples_per_user }));
+        }
         let mitigation = Mitigation { filters, training: settings.rule, stop: settings.stop };
         Ok(TargetChoice {
             mitigation,
             lora: self.lora.clone(),
             settings,
+            privacy,
             max_validation_examples: self.training.max_validation_examples,
         })
     }
 }
 
 impl RawTraining {
-    fn check(&self) -> anyhow::Result<TrainSettings> {
+    fn check(&self) -> anyhow::Result<(TrainSettings, Option<PrivacyChoice>)> {
         if self.max_validation_examples == 0 {
             bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
         }
-        let rule = match self.clip_norm {
-            Some(clip_norm) => TrainingRule::clipped(self.batch_size, self.clip_unit, clip_norm)?,
-            None if self.clip_unit == ClipUnit::Example => {
-                bail!("clip_unit is \"example\" without a clip_norm, expected both")
+        let privacy = self.privacy.as_ref().map(|privacy| privacy.check(self.batch_size, self.clip_norm));
+        let privacy = privacy.transpose().context("[privacy]")?;
+        let rule = match &privacy {
+            Some(_) if self.clip_unit.is_some() => {
+                bail!("clip_unit is given beside [privacy], whose `sampling` says what is clipped")
             }
-            None => TrainingRule::plain(self.batch_size)?,
+            Some(privacy) => privacy.provisional_rule()?,
+            None => self.rule_without_privacy()?,
         };
-        Ok(TrainSettings {
+        let settings = TrainSettings {
             rule,
             packing: self.packing,
             block_tokens: self.block_tokens,
@@ -397,6 +417,20 @@ impl RawTraining {
             evaluations: self.evaluations,
             checkpoint_every: self.checkpoint_every,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
+            microbatch_size: self.microbatch_size.unwrap_or(DEFAULT_MICROBATCH_SIZE),
+            delta: None,
+        };
+        Ok((settings, privacy))
+    }
+
+    fn rule_without_privacy(&self) -> anyhow::Result<TrainingRule> {
+        let batch_size = self.batch_size.context("batch_size is missing")?;
+        Ok(match (self.clip_norm, self.clip_unit) {
+            (Some(clip_norm), unit) => {
+                TrainingRule::clipped(batch_size, unit.unwrap_or_default(), clip_norm)?
+            }
+            (None, Some(_)) => bail!("clip_unit is given without a clip_norm, expected both"),
+            (None, None) => TrainingRule::plain(batch_size)?,
         })
     }
 }

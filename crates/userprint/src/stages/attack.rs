@@ -297,6 +297,7 @@ fn results(
         auroc_curve: Vec::new(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
+        promise: training.promise,
         model: read_summary(pipeline)?,
     })
 }
