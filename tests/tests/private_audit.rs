@@ -128,6 +128,7 @@ fn audit(
         learning_rate: 1e-2,
         warmup_steps: 5,
         evaluations: 1,
+        checkpoint_every: None,
         stop: StopRule::Never,
         microbatch_size: 32,
         delta: Some(DELTA),

@@ -62,23 +62,29 @@ fn the_size_of_a_pass_changes_rounding_alone() {
     }
 }
 
+/// Trains up to this step and dies there.
+#[track_caller]
+fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
+    let mut hook = |report: &StepReport| {
+        if report.step == step {
+            resume_unwind(Box::new("killed"));
+        }
+        ControlFlow::Continue(())
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
+    assert!(outcome.is_err(), "training did not reach step {step}");
+}
+
 #[track_caller]
 fn check_killed_at_every_step(tiny: &Tiny) {
     let whole = folder();
     let expected = tiny.train(whole.path()).expect("training ends well");
-    for killed_at in 0..=expected.steps {
+    for step in 0..=expected.steps {
         let folder = folder();
-        let mut hook = |report: &StepReport| {
-            if report.step == killed_at {
-                resume_unwind(Box::new("killed"));
-            }
-            ControlFlow::Continue(())
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder.path(), &mut hook)));
-        assert!(outcome.is_err(), "training did not reach step {killed_at}");
+        killed_at(tiny, folder.path(), step);
         let found = tiny.train(folder.path()).expect("training ends well");
-        assert_eq!(found, expected, "killed at {killed_at}");
-        assert!(model(folder.path()) == model(whole.path()), "killed at {killed_at}: another model");
+        assert_eq!(found, expected, "killed at {step}");
+        assert!(model(folder.path()) == model(whole.path()), "killed at {step}: another model");
     }
 }
 
@@ -95,7 +101,7 @@ fn private_users_resume_to_the_same_bits() {
 #[test]
 fn another_key_does_not_go_on() {
     let (mut tiny, folder) = (tiny(USERS, 0.5, 0.3), folder());
-    tiny.train_with(folder.path(), &mut |_: &StepReport| ControlFlow::Break(())).expect("training ends well");
+    killed_at(&tiny, folder.path(), 0);
     tiny.noise_key = Some(NoiseKey::new([8; 32]));
     let error = tiny.train(folder.path()).expect_err("should be refused");
     assert!(error.to_string().contains("its noise came from another key"), "{error}");
