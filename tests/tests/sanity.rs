@@ -17,7 +17,8 @@ use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, checkpoint, gpt_neo};
 use userprint_score::Scorer;
 use userprint_train::{
-    Checkpoints, Packing, StepReport, TrainData, TrainSettings, Validation, tokenize, train,
+    Checkpoints, OptimizerConfig, Packing, Schedule, StepReport, TrainData, TrainSettings, Validation,
+    tokenize, train,
 };
 
 /// Users on each side, and as many who are public.
@@ -91,6 +92,8 @@ impl World {
             max_steps,
             learning_rate: 1e-2,
             warmup_steps: 10,
+            schedule: Schedule::Linear,
+            optimizer: OptimizerConfig::ADAM,
             evaluations: 6,
             stop: StopRule::Never,
         };

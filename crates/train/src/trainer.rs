@@ -96,8 +96,9 @@ pub fn train<B: KernelBackend>(
     }
     let device = start.device();
     let mut lm = with_gradients::<Autodiff<B>>(start);
-    let resumed = checkpoints.read_state(&mut lm, &device)?;
-    let (optimizer, progress) = resumed.unwrap_or_default();
+    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, &device)?;
+    let (optimizer, progress) =
+        resumed.unwrap_or_else(|| (Optimizer::new(settings.optimizer), Progress::default()));
     let sequences = Sequences::new(
         data.documents,
         data.separator,
@@ -190,7 +191,8 @@ impl<B: TrainBackend> Run<'_, B> {
     /// One update; the loss before it, and the tokens predicted.
     fn step(&mut self, sequences: &[Vec<u32>]) -> Result<(f64, u64), TrainError> {
         let step = self.progress.step + 1;
-        let rate = learning_rate(self.settings.learning_rate, step, self.settings.warmup_steps, self.total);
+        let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
+        let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
         let (found, n_tokens) = self.gradients(sequences);
         let loss = found.loss_nats;
         if !loss.is_finite() {

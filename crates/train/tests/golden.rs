@@ -9,7 +9,7 @@ use serde::Deserialize;
 use userprint_model::Batch;
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, checkpoint};
-use userprint_train::{Optimizer, gradients};
+use userprint_train::{Optimizer, OptimizerConfig, gradients};
 
 type Backend = Autodiff<Cpu>;
 
@@ -91,7 +91,7 @@ fn check(clip: Option<f64>) {
     let Training { batches, learning_rates, runs, .. } = training();
     let run = runs.iter().find(|run| run.clip == clip).expect("a run of this clip norm");
     let batches: Vec<_> = batches.iter().map(|batch| Batch::new(batch, &Default::default())).collect();
-    let (mut lm, mut optimizer) = (start(), Optimizer::default());
+    let (mut lm, mut optimizer) = (start(), Optimizer::new(OptimizerConfig::ADAM));
     assert_eq!(run.losses.len(), learning_rates.len());
     for (index, &learning_rate) in learning_rates.iter().enumerate() {
         let mut found = gradients(&lm, &batches[index % batches.len()]);

@@ -1,5 +1,7 @@
 //! The experiment file: parsed once, checked once; nothing after it sees a string that means a choice.
 
+mod optimizer;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -9,10 +11,11 @@ use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
 use userprint_mitigate::{ClipUnit, DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
-use userprint_train::{Packing, TrainSettings};
+use userprint_train::{Packing, Schedule, TrainSettings};
 
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
+use optimizer::OptimizerName;
 
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,6 +82,12 @@ pub(crate) struct RawTraining {
     pub(crate) max_steps: Option<u64>,
     pub(crate) learning_rate: f64,
     pub(crate) warmup_steps: u64,
+    #[serde(default)]
+    pub(crate) schedule: Schedule,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerName,
+    pub(crate) weight_decay: Option<f64>,
+    pub(crate) momentum: Option<f64>,
     pub(crate) evaluations: u32,
     pub(crate) patience: Option<u32>,
     pub(crate) max_validation_examples: usize,
@@ -387,6 +396,8 @@ impl RawTraining {
             max_steps: self.max_steps.unwrap_or(u64::MAX),
             learning_rate: self.learning_rate,
             warmup_steps: self.warmup_steps,
+            schedule: self.schedule,
+            optimizer: self.optimizer()?,
             evaluations: self.evaluations,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
         })
