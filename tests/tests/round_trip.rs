@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use userprint_core::{Detail, Fingerprinter, Seed, Tokenize};
+use userprint_core::{Detail, Fingerprinter, Seed, Tokenize, UserIdx};
 use userprint_mitigate::{StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::{
@@ -83,9 +83,10 @@ fn apart(found: &Scores, expected: &Scores) -> f64 {
 fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
     let tokenizer = tokenizer();
     let documents = tokenizer.encode(&TEXTS).expect("the texts can be encoded").ids;
+    let owners = TEXTS.map(|_| UserIdx(0));
     let held_in = TEXTS.map(str::to_owned).to_vec();
     let validation = Validation { held_in, held_out: Vec::new() };
-    let data = TrainData { documents: &documents, separator: BOS, validation: &validation };
+    let data = TrainData { documents: &documents, owners: &owners, separator: BOS, validation: &validation };
     let settings = TrainSettings {
         rule: TrainingRule::plain(4).expect("a batch of 4"),
         packing: Packing::Documents,
@@ -98,12 +99,14 @@ fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
         optimizer: OptimizerConfig::ADAM,
         evaluations: 1,
         stop: StopRule::Never,
+        microbatch_size: 16,
+        delta: None,
     };
     let fingerprint = Fingerprinter::new().with("round trip").finish();
     let checkpoints = Checkpoints { folder, config, tokenizer: &tokenizer, fingerprint };
     let mut watch = |_: &StepReport| ControlFlow::Continue(());
     let outcome =
-        train::<Cpu>(start, &data, &settings, Seed(1), &checkpoints, &mut watch).expect("it trains");
+        train::<Cpu>(start, &data, &settings, &Seed(1).into(), &checkpoints, &mut watch).expect("it trains");
     assert_eq!((outcome.steps, outcome.best_step), (3, 3), "{:?}", outcome.curve);
 }
 

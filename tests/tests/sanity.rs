@@ -17,8 +17,8 @@ use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, checkpoint, gpt_neo};
 use userprint_score::Scorer;
 use userprint_train::{
-    Checkpoints, OptimizerConfig, Packing, Schedule, StepReport, TrainData, TrainSettings, Validation,
-    tokenize, train,
+    Checkpoints, OptimizerConfig, Packing, Schedule, StepReport, Tokenized, TrainData, TrainSettings,
+    Validation, tokenize, train,
 };
 
 /// Users on each side, and as many who are public.
@@ -79,11 +79,12 @@ impl World {
 
     /// Trains on the users of a membership; the answer is the kept checkpoint, read back from the disk.
     fn train(&self, start: &CausalLm<Cpu>, on: Membership, epochs: u32, max_steps: u64) -> CausalLm<Cpu> {
-        let documents = tokenize(&self.select(on, Role::Train), &self.tokenizer).expect("all bytes have ids");
+        let Tokenized { documents, owners } =
+            tokenize(&self.select(on, Role::Train), &self.tokenizer).expect("all bytes have ids");
         let validation =
             Validation { held_in: texts(&self.select(on, Role::Validation)), held_out: Vec::new() };
         let separator = self.config.eos_token_id.expect("configs made here have one");
-        let data = TrainData { documents: &documents, separator, validation: &validation };
+        let data = TrainData { documents: &documents, owners: &owners, separator, validation: &validation };
         let settings = TrainSettings {
             rule: TrainingRule::plain(8).expect("a batch of 8"),
             packing: Packing::Blocks,
@@ -96,13 +97,15 @@ impl World {
             optimizer: OptimizerConfig::ADAM,
             evaluations: 6,
             stop: StopRule::Never,
+            microbatch_size: 16,
+            delta: None,
         };
         let folder = self.folder.path().join(on.name());
         let (config, tokenizer) = (&self.config, &self.tokenizer);
         let fingerprint = Fingerprinter::new().with(on.name()).finish();
         let checkpoints = Checkpoints { folder: &folder, config, tokenizer, fingerprint };
         let mut watch = |_: &StepReport| ControlFlow::Continue(());
-        train::<Cpu>(start, &data, &settings, Seed(5), &checkpoints, &mut watch).expect("it trains");
+        train::<Cpu>(start, &data, &settings, &Seed(5).into(), &checkpoints, &mut watch).expect("it trains");
         read(&folder)
     }
 

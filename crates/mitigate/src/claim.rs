@@ -24,8 +24,8 @@ const ROUNDING: f64 = 1e-9;
 /// # What it does not say
 /// - That the training did what the rule says: whoever makes the claim answers for the sampling, the clipping, the noise
 ///   and the number of steps. All steps count, also those after the checkpoint that was kept.
-/// - Anything about what is [`Public`]. The losses on validation examples are the trap: where they pick the checkpoint or
-///   end the training, the examples behind them are not protected, nor is their user.
+/// - Anything about what is [`Public`]. The losses on validation examples are the trap: where they are shown, pick the
+///   checkpoint or end the training, the examples behind them are not protected, nor is their user.
 /// - Anything about other trainings on the same data: another run, a search for the best settings, the reference model.
 ///   Their epsilons add up.
 /// - Anything about examples before filters: with a cap or deduplication, one example more can put another one out.

@@ -298,6 +298,21 @@ impl TrainingRule {
         }
     }
 
+    /// Standard deviation of the noise over the clip norm; `None` for rules without noise, and 0 where it is switched off.
+    ///
+    /// ```
+    /// use userprint_mitigate::{DpSampling, TrainingRule};
+    /// assert_eq!(TrainingRule::dp_sgd(DpSampling::Examples, 0.5, 1.0, 1.5)?.noise_multiplier(), Some(1.5));
+    /// assert_eq!(TrainingRule::plain(4)?.noise_multiplier(), None);
+    /// # Ok::<(), userprint_mitigate::MitigateError>(())
+    /// ```
+    pub fn noise_multiplier(&self) -> Option<f64> {
+        match *self {
+            Self::Plain { .. } | Self::Clipped { .. } => None,
+            Self::DpSgd { noise_multiplier, .. } => Some(noise_multiplier),
+        }
+    }
+
     /// What so many steps are to an accountant: the only source of a privacy claim.
     ///
     /// The event is about adding or removing one unit of [`TrainingRule::privacy_unit`].

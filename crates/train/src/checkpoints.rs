@@ -33,6 +33,9 @@ pub(crate) struct Progress {
     pub(crate) curve: Vec<CurvePoint>,
     pub(crate) n_tokens: u64,
     pub(crate) ended: bool,
+    /// Of the noise key, where there is noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_id: Option<String>,
 }
 
 impl Checkpoints<'_> {
@@ -71,12 +74,13 @@ impl Checkpoints<'_> {
         Ok(weights::write(&self.state_path(), &tensors, &metadata)?)
     }
 
-    /// Reads the state back, if there is one.
+    /// Reads the state back, if there is one; one of private steps must have had the noise key of this id.
     pub(crate) fn read_state<B: AutodiffBackend>(
         &self,
         lm: &mut CausalLm<B>,
         optimizer: OptimizerConfig,
         device: &B::Device,
+        key_id: Option<&str>,
     ) -> Result<Option<(Optimizer<B>, Progress)>, TrainError> {
         let path = self.state_path();
         if !path.exists() {
@@ -90,6 +94,9 @@ impl Checkpoints<'_> {
         let progress = state.metadata().get("progress");
         let progress = progress.ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
         let progress: Progress = serde_json::from_str(progress).map_err(|e| refuse(e.to_string()))?;
+        if !progress.ended && progress.key_id.as_deref().is_some_and(|id| Some(id) != key_id) {
+            return Err(refuse("its noise came from another key".to_owned()));
+        }
         let read = |kind: &str, path: &str, n: usize| {
             let found = state.get(&format!("{kind}.{path}")).and_then(|tensor| tensor.read().ok());
             let values = found.filter(|values| values.len() == n);

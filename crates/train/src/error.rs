@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use userprint_core::{SourceError, TokenizeError};
-use userprint_mitigate::{MitigateError, TrainingRule};
+use userprint_mitigate::MitigateError;
 use userprint_model::ModelError;
 use userprint_score::ScoreError;
 
@@ -24,13 +24,42 @@ pub enum TrainError {
     /// A training rule out of range.
     #[error("the training rule cannot be used")]
     Rule(#[from] MitigateError),
-    /// A training rule that the training loop does not follow.
+    /// Secret coins and noise need a secret.
     #[error(
-        "training does not follow the rule {rule:?} yet, expected plain batches or clipping by batch or example"
+        "the rule draws secret coins and noise, and there is no key for them; expected 32 bytes from the operating system"
     )]
-    RuleNotTrained {
-        /// Which rule.
-        rule: TrainingRule,
+    NoKey,
+    /// Users with more examples than the cap that the claim counts on.
+    #[error(
+        "{n_users} users have more than {examples_per_user} examples, up to {most}; cap the training data at {examples_per_user} examples a user"
+    )]
+    AboveCap {
+        /// How many users are above the cap.
+        n_users: usize,
+        /// The most examples of a user.
+        most: usize,
+        /// The cap.
+        examples_per_user: u32,
+    },
+    /// A private training that does not do what its claim says.
+    #[error(
+        "self-check of {check} before private training: found {found}, expected {expected}; nothing was trained"
+    )]
+    SelfCheck {
+        /// What was checked.
+        check: &'static str,
+        /// What was seen.
+        found: String,
+        /// What a sound training would show.
+        expected: String,
+    },
+    /// A gradient that is not a number any more.
+    #[error(
+        "the norm of a gradient of step {step} is not finite; the last checkpoint is kept; lower the learning rate"
+    )]
+    NormNotFinite {
+        /// Which step.
+        step: u64,
     },
     /// Nothing to train on.
     #[error("there are no training examples; lower the public fraction or the minimum of examples per user")]

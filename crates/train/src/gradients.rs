@@ -14,6 +14,9 @@ pub trait TrainBackend: AutodiffBackend<InnerBackend: KernelBackend> + KernelBac
 
 impl<B: AutodiffBackend<InnerBackend: KernelBackend> + KernelBackend> TrainBackend for B {}
 
+/// A tensor for each parameter path, flat.
+pub(crate) type ByPath<B> = BTreeMap<String, Tensor<<B as AutodiffBackend>::InnerBackend, 1>>;
+
 /// Gradients by parameter path, flat, with the loss they belong to.
 #[derive(Debug)]
 pub struct Gradients<B: AutodiffBackend> {
@@ -26,11 +29,7 @@ pub struct Gradients<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Gradients<B> {
     /// Euclidean norm over all parameters.
     pub fn norm(&self) -> f64 {
-        let squares = self.by_path.values().map(|g| {
-            let square = (g.clone() * g.clone()).sum();
-            square.into_data().iter::<f64>().sum::<f64>()
-        });
-        squares.sum::<f64>().sqrt()
+        norm::<B>(&self.by_path)
     }
 
     /// Scales all gradients so that their norm is at most `clip_norm`.
@@ -38,11 +37,58 @@ impl<B: AutodiffBackend> Gradients<B> {
     pub fn clipped(mut self, clip_norm: f64) -> Self {
         let norm = self.norm();
         if norm > clip_norm {
-            let scale = clip_norm / norm;
-            self.by_path.values_mut().for_each(|g| *g = g.clone().mul_scalar(scale));
+            self.by_path = scaled::<B>(self.by_path, clip_norm / norm);
         }
         self
     }
+}
+
+/// Euclidean norm over all paths.
+pub(crate) fn norm<B: AutodiffBackend>(by_path: &ByPath<B>) -> f64 {
+    let squares = by_path.values().map(|g| {
+        let square = (g.clone() * g.clone()).sum();
+        square.into_data().iter::<f64>().sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+/// Every tensor times a factor.
+pub(crate) fn scaled<B: AutodiffBackend>(by_path: ByPath<B>, factor: f64) -> ByPath<B> {
+    by_path.into_iter().map(|(path, tensor)| (path, tensor.mul_scalar(factor))).collect()
+}
+
+/// Adds to each path's tensor; a path that is new is taken as it is.
+pub(crate) fn add<B: AutodiffBackend>(to: &mut ByPath<B>, from: ByPath<B>) {
+    for (path, tensor) in from {
+        let sum = match to.remove(&path) {
+            Some(sum) => sum + tensor,
+            None => tensor,
+        };
+        to.insert(path, sum);
+    }
+}
+
+/// [`gradients`] of many sequences, in passes of at most `microbatch_size`, with the number of predicted tokens.
+pub(crate) fn accumulated<B: TrainBackend>(
+    lm: &CausalLm<B>,
+    sequences: &[Vec<u32>],
+    microbatch_size: usize,
+) -> (Gradients<B>, u64) {
+    let device = lm.device();
+    let batches = sequences.chunks(microbatch_size).map(|chunk| Batch::new(chunk, &device));
+    if sequences.len() <= microbatch_size {
+        let batch = Batch::new(sequences, &device);
+        return (gradients(lm, &batch), batch.n_tokens as u64);
+    }
+    let n_tokens: usize = sequences.iter().map(|sequence| sequence.len().saturating_sub(1)).sum();
+    let mut sum = Gradients { loss_nats: 0.0, by_path: BTreeMap::new() };
+    for batch in batches {
+        let share = batch.n_tokens as f64 / n_tokens as f64;
+        let found = gradients(lm, &batch);
+        sum.loss_nats += share * found.loss_nats;
+        add::<B>(&mut sum.by_path, scaled::<B>(found.by_path, share));
+    }
+    (sum, n_tokens as u64)
 }
 
 /// Mean next-token loss of a batch and its gradients, of adapters alone where the model has some.

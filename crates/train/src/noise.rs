@@ -30,6 +30,11 @@ impl NoiseKey {
         Self(bytes)
     }
 
+    /// What tells this key from others and nothing of the key itself.
+    pub(crate) fn id(&self) -> String {
+        blake3::keyed_hash(&self.0, b"identity").to_hex().to_string()
+    }
+
     /// A generator of its own for each use, step and name: a keyed BLAKE3 hash of them is the key of ChaCha20.
     pub(crate) fn generator(&self, usage: &str, step: u64, name: &str) -> ChaCha20Rng {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);

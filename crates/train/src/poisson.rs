@@ -50,6 +50,11 @@ impl PoissonSampler {
         }
     }
 
+    /// Chance of each coin.
+    pub fn sampling_probability(&self) -> f64 {
+        self.sampling_probability
+    }
+
     /// Units in a sample on average, `q n`.
     pub fn expected_size(&self) -> f64 {
         self.sampling_probability * self.n_units as f64
@@ -80,6 +85,15 @@ impl PoissonSampler {
     }
 }
 
+/// `n KL(count / n, q)`: so many of `n` coins of chance `q` fall, or further from `q n` on either side, with a chance of at most
+/// `2 e^−x` where this is `x` (Chernoff).
+pub(crate) fn chernoff_exponent(count: usize, n: usize, q: f64) -> f64 {
+    let (p, n) = (count as f64 / n as f64, n as f64);
+    let fell = if p == 0.0 { 0.0 } else { p * (p / q).ln() };
+    let did_not = if p == 1.0 { 0.0 } else { (1.0 - p) * ((q - p) / (1.0 - q)).ln_1p() };
+    n * (fell + did_not)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,16 +109,11 @@ mod tests {
         PoissonSampler::new(&key(), n_units, q).expect("a probability")
     }
 
-    /// Whether so many of `n` coins of chance `q` may have fallen, one of `n_checks` in a test:
-    /// `Pr[n KL(count/n, q) ≥ x] ≤ 2 e^−x`, by Chernoff.
+    /// Whether so many of `n` coins of chance `q` may have fallen, one of `n_checks` in a test.
     #[track_caller]
     fn check_count(count: usize, n: usize, q: f64, n_checks: usize) {
-        let (p, n) = (count as f64 / n as f64, n as f64);
-        let fell = if p == 0.0 { 0.0 } else { p * (p / q).ln() };
-        let did_not = if p == 1.0 { 0.0 } else { (1.0 - p) * ((q - p) / (1.0 - q)).ln_1p() };
-        let divergence = fell + did_not;
         let most = (2.0 * n_checks as f64 / FALSE_ALARM).ln();
-        assert!(n * divergence <= most, "{count} of {n} at {q}");
+        assert!(chernoff_exponent(count, n, q) <= most, "{count} of {n} at {q}");
     }
 
     #[test]

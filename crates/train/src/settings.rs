@@ -40,20 +40,24 @@ pub struct TrainSettings {
     pub evaluations: u32,
     /// When to stop early.
     pub stop: StopRule,
+    /// Most sequences in one pass through the model: gradients of larger batches add up over passes, which changes their
+    /// rounding alone. A user with more documents is a pass of its own.
+    pub microbatch_size: u32,
+    /// Delta of the claim that noise makes.
+    pub delta: Option<f64>,
 }
 
 impl TrainSettings {
     /// Refuses settings that cannot train a model of this context.
     ///
     /// # Errors
-    /// [`TrainError::Setting`] names the first one out of range; [`TrainError::Rule`] and
-    /// [`TrainError::RuleNotTrained`] are about the rule.
+    /// [`TrainError::Setting`] names the first one out of range; [`TrainError::Rule`] is about the rule.
     pub fn check(&self, context: usize) -> Result<(), TrainError> {
         let refuse = |key, found: String, expected: &str| {
             Err(TrainError::Setting { key, found, expected: expected.to_owned() })
         };
-        self.batch_size()?;
-        if self.clips_examples() && self.packing == Packing::Blocks {
+        self.rule.check()?;
+        if self.clips_units() && self.packing == Packing::Blocks {
             return refuse(
                 "packing",
                 "blocks".to_owned(),
@@ -74,25 +78,26 @@ impl TrainSettings {
         if self.evaluations == 0 {
             return refuse("evaluations", "0".to_owned(), "at least 1");
         }
+        if self.microbatch_size == 0 {
+            return refuse("microbatch_size", "0".to_owned(), "at least 1");
+        }
+        if self.rule.batch_size().is_none() && self.stop != StopRule::Never {
+            return refuse(
+                "patience",
+                "set".to_owned(),
+                "none where a step samples by coins: it would let held-in validation texts decide, which no noise hides",
+            );
+        }
         Ok(())
     }
 
-    /// Whether each example's gradient is clipped.
-    pub(crate) fn clips_examples(&self) -> bool {
-        matches!(self.rule, TrainingRule::Clipped { unit: ClipUnit::Example, .. })
+    /// Whether gradients of examples or users are clipped.
+    fn clips_units(&self) -> bool {
+        self.clips_examples() || self.rule.batch_size().is_none()
     }
 
-    /// Sequences of a batch, under the rules that the training loop follows.
-    ///
-    /// # Errors
-    /// [`TrainError::Rule`] for a rule that makes no sense, [`TrainError::RuleNotTrained`] for one that the loop does not follow:
-    /// it is never taken for another.
-    pub(crate) fn batch_size(&self) -> Result<usize, TrainError> {
-        match self.rule.check()? {
-            TrainingRule::Plain { batch_size } | TrainingRule::Clipped { batch_size, .. } => {
-                Ok(batch_size as usize)
-            }
-            rule => Err(TrainError::RuleNotTrained { rule }),
-        }
+    /// Whether each example's gradient is clipped, and nothing else is done to it.
+    pub(crate) fn clips_examples(&self) -> bool {
+        matches!(self.rule, TrainingRule::Clipped { unit: ClipUnit::Example, .. })
     }
 }

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use userprint_core::{Detail, ExampleSource, Ragged, Seed, Tokenize, UserIdx};
+use userprint_mitigate::Claim;
 use userprint_model::backend::KernelBackend;
-use userprint_model::{Batch, CausalLm, LocalScorer, Params, ScoringOptions};
+use userprint_model::{CausalLm, LocalScorer, Params, ScoringOptions};
 use userprint_score::{ScoreError, Scorer};
 
 use crate::checkpoints::Progress;
+use crate::gradients::accumulated;
+use crate::private::{PrivateGradients, PrivateSteps};
+use crate::units::summed;
 use crate::{
-    Checkpoints, CurvePoint, Gradients, Hook, Optimizer, Sequences, StepReport, TrainBackend, TrainError,
-    TrainSettings, UnitBatch, clipped_sum, gradients, learning_rate,
+    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, OptimizerConfig, Sequences, StepReport,
+    TrainBackend, TrainError, TrainSettings, clipped_sum, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -38,10 +42,27 @@ impl std::fmt::Debug for Validation {
 pub struct TrainData<'a> {
     /// Token ids of each training example.
     pub documents: &'a Ragged<u32>,
+    /// Whose each example is.
+    pub owners: &'a [UserIdx],
     /// Token that stands before each document, in training and in validation.
     pub separator: u32,
     /// Texts whose loss is measured.
     pub validation: &'a Validation,
+}
+
+/// What training draws from.
+#[derive(Clone, Debug)]
+pub struct Randomness {
+    /// Of shuffles.
+    pub seed: Seed,
+    /// Of the secret coins and noise of private steps: needed by [`TrainingRule::DpSgd`](userprint_mitigate::TrainingRule) alone.
+    pub noise_key: Option<NoiseKey>,
+}
+
+impl From<Seed> for Randomness {
+    fn from(seed: Seed) -> Self {
+        Self { seed, noise_key: None }
+    }
 }
 
 /// How training went.
@@ -49,45 +70,65 @@ pub struct TrainData<'a> {
 pub struct TrainOutcome {
     /// Losses at each evaluation, the first before any step.
     pub curve: Vec<CurvePoint>,
-    /// Step of the checkpoint that was kept: the least held-in validation loss.
+    /// Step of the checkpoint that was kept: the least held-in validation loss, or the last one where steps are private.
     pub best_step: u64,
     /// Steps done.
     pub steps: u64,
     /// Tokens predicted in training.
     pub n_tokens: u64,
+    /// How much privacy the training gave: of all steps that it might have made, because what it saw may have ended it sooner.
+    pub claim: Option<Claim>,
+}
+
+/// Texts as token ids, and whose they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tokenized {
+    /// Token ids of each example, user after user.
+    pub documents: Ragged<u32>,
+    /// Whose each example is.
+    pub owners: Vec<UserIdx>,
 }
 
 /// All texts of a source, tokenised, user after user.
 ///
 /// # Errors
 /// [`TrainError::Source`] or [`TrainError::Tokenize`].
-pub fn tokenize(source: &dyn ExampleSource, tokenizer: &dyn Tokenize) -> Result<Ragged<u32>, TrainError> {
-    let mut documents = Ragged::new();
-    for user in 0..source.users().len() {
-        let texts = source.texts(UserIdx(user as u32))?;
+pub fn tokenize(source: &dyn ExampleSource, tokenizer: &dyn Tokenize) -> Result<Tokenized, TrainError> {
+    let mut found = Tokenized::default();
+    for user in (0..source.users().len()).map(|user| UserIdx(user as u32)) {
+        let texts = source.texts(user)?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         for ids in tokenizer.encode(&texts)?.ids.rows() {
-            documents.push(ids.iter().copied());
+            found.documents.push(ids.iter().copied());
+            found.owners.push(user);
         }
     }
-    Ok(documents)
+    Ok(found)
 }
 
-/// Trains from `start`, keeping the checkpoint of least held-in validation loss; resumes where a state is found.
+/// Trains from `start` and keeps the checkpoint of least held-in validation loss; resumes where a state is found.
 ///
 /// On a CPU a resumed training ends with the same bits as an uninterrupted one.
 ///
+/// With [`TrainingRule::DpSgd`](userprint_mitigate::TrainingRule) each call first tries the parts that the claim rests on, on a
+/// few examples, and the last checkpoint is kept: held-in validation texts, which no noise hides, choose nothing.
+/// The losses in reports and outcome are of the data as they are; the claim covers the weights, not them.
+///
 /// # Errors
-/// [`TrainError`]: settings out of range, nothing to train on, a loss that is not finite, a full disk.
+/// [`TrainError`]: settings out of range, nothing to train on, a self-check that fails, a loss that is not finite, a full disk.
+///
+/// # Panics
+/// If owners and documents are not equally many.
 pub fn train<B: KernelBackend>(
     start: &CausalLm<B>,
     data: &TrainData<'_>,
     settings: &TrainSettings,
-    seed: Seed,
+    randomness: &Randomness,
     checkpoints: &Checkpoints<'_>,
     hook: &mut dyn Hook,
 ) -> Result<TrainOutcome, TrainError> {
     settings.check(start.config.context)?;
+    assert_eq!(data.documents.n_rows(), data.owners.len(), "each document needs an owner");
     if data.documents.n_rows() == 0 {
         return Err(TrainError::NoDocuments);
     }
@@ -96,37 +137,23 @@ pub fn train<B: KernelBackend>(
     }
     let device = start.device();
     let mut lm = with_gradients::<Autodiff<B>>(start);
-    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, &device)?;
-    let (optimizer, progress) =
-        resumed.unwrap_or_else(|| (Optimizer::new(settings.optimizer), Progress::default()));
-    let sequences = Sequences::new(
-        data.documents,
-        data.separator,
-        settings.packing,
-        settings.block_tokens,
-        seed.named("sequences"),
-    );
-    let batch_size = settings.batch_size()?;
-    let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
-    let total = (steps_per_epoch * u64::from(settings.epochs)).min(settings.max_steps);
-    let mut run = Run {
-        lm,
-        optimizer,
-        progress,
-        data,
-        settings,
-        checkpoints,
-        steps_per_epoch,
-        total,
-        device,
-        losses: vec![],
-    };
-    run.go(&sequences, batch_size, hook)?;
+    let steps = Steps::new(&lm, data, settings, randomness)?;
+    let total = steps.total(settings);
+    let claim = steps.claim(total, settings)?;
+    let key_id = randomness.noise_key.as_ref().map(NoiseKey::id);
+    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, &device, key_id.as_deref())?;
+    let (optimizer, progress) = resumed.unwrap_or_else(|| {
+        let progress = Progress { key_id: key_id.filter(|_| steps.is_private()), ..Progress::default() };
+        (Optimizer::new(settings.optimizer), progress)
+    });
+    let mut run = Run { lm, optimizer, progress, data, settings, checkpoints, steps, total, losses: vec![] };
+    run.go(hook)?;
     Ok(TrainOutcome {
         curve: run.progress.curve,
         best_step: run.progress.best_step,
         steps: run.progress.step,
         n_tokens: run.progress.n_tokens,
+        claim,
     })
 }
 
@@ -136,52 +163,146 @@ fn with_gradients<B: AutodiffBackend>(start: &CausalLm<B::InnerBackend>) -> Caus
     CausalLm { config, module: Params::require_gradients(module, start.trained()) }
 }
 
+/// Where the gradients of steps come from.
+enum Steps<'a, B: TrainBackend> {
+    /// Every document once an epoch, in batches of one size.
+    Shuffled { sequences: Sequences<'a>, batch_size: usize, epoch: Option<(u64, Vec<Vec<u32>>)> },
+    /// Coins decide.
+    Private(PrivateSteps<'a, B>),
+}
+
+/// What a step found: the gradient to go by, the mean loss where something was sampled, the tokens predicted.
+type Found<B> = (Gradients<B>, Option<f64>, u64);
+
+impl<'a, B: TrainBackend> Steps<'a, B> {
+    fn new(
+        lm: &CausalLm<B>,
+        data: &'a TrainData<'a>,
+        settings: &TrainSettings,
+        randomness: &Randomness,
+    ) -> Result<Self, TrainError> {
+        if let Some(batch_size) = settings.rule.batch_size() {
+            let seed = randomness.seed.named("sequences");
+            let TrainData { documents, separator, .. } = *data;
+            let sequences =
+                Sequences::new(documents, separator, settings.packing, settings.block_tokens, seed);
+            return Ok(Self::Shuffled { sequences, batch_size: batch_size as usize, epoch: None });
+        }
+        let key = randomness.noise_key.as_ref().ok_or(TrainError::NoKey)?;
+        Ok(Self::Private(PrivateSteps::new(lm, data, settings, key)?))
+    }
+
+    fn is_private(&self) -> bool {
+        matches!(self, Self::Private(_))
+    }
+
+    /// Steps in which each document, or sampled unit on average, is seen once.
+    fn per_epoch(&self) -> f64 {
+        match self {
+            Self::Shuffled { sequences, batch_size, .. } => {
+                sequences.n_per_epoch().div_ceil(*batch_size) as f64
+            }
+            Self::Private(steps) => steps.per_epoch(),
+        }
+    }
+
+    fn total(&self, settings: &TrainSettings) -> u64 {
+        // A quotient of two whole numbers may round to a little above one.
+        let all = (self.per_epoch() * f64::from(settings.epochs) - 1e-6).ceil() as u64;
+        all.min(settings.max_steps)
+    }
+
+    fn claim(&self, total: u64, settings: &TrainSettings) -> Result<Option<Claim>, TrainError> {
+        match self {
+            Self::Shuffled { .. } => Ok(None),
+            Self::Private(steps) => steps.claim(total, settings.delta),
+        }
+    }
+
+    /// What the rule makes of the gradients of a step, from 1.
+    fn gradients(
+        &mut self,
+        lm: &CausalLm<B>,
+        step: u64,
+        settings: &TrainSettings,
+    ) -> Result<Found<B>, TrainError> {
+        let (sequences, batch_size, epoch) = match self {
+            Self::Private(steps) => {
+                let PrivateGradients { gradients, loss_nats, n_tokens } = steps.gradients(lm, step)?;
+                return Ok((gradients, loss_nats, n_tokens));
+            }
+            Self::Shuffled { sequences, batch_size, epoch } => (sequences, *batch_size, epoch),
+        };
+        let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
+        let (wanted, within) = ((step - 1) / steps_per_epoch, (step - 1) % steps_per_epoch);
+        if epoch.as_ref().is_none_or(|(drawn, _)| *drawn != wanted) {
+            *epoch = Some((wanted, sequences.epoch(wanted)));
+        }
+        let all = epoch.as_ref().map_or(&[][..], |(_, all)| all);
+        let first = within as usize * batch_size;
+        let batch = &all[first..(first + batch_size).min(all.len())];
+        let (found, n_tokens) = shuffled_gradients(lm, batch, step, settings)?;
+        let loss = found.loss_nats;
+        Ok((found, Some(loss), n_tokens))
+    }
+}
+
+/// What a rule without coins makes of a batch's gradients.
+fn shuffled_gradients<B: TrainBackend>(
+    lm: &CausalLm<B>,
+    sequences: &[Vec<u32>],
+    step: u64,
+    settings: &TrainSettings,
+) -> Result<(Gradients<B>, u64), TrainError> {
+    let (clip_norm, microbatch_size) = (settings.rule.clip_norm(), settings.microbatch_size as usize);
+    if let (true, Some(clip_norm)) = (settings.clips_examples(), clip_norm) {
+        let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
+        let clipped = |batch: &_| clipped_sum(lm, batch, clip_norm);
+        let (sum, n_tokens) = summed(&units, microbatch_size, &lm.device(), clipped);
+        let sum = sum.ok_or(TrainError::NoDocuments)?;
+        sum.check_norms(step)?;
+        return Ok((sum.mean(), n_tokens));
+    }
+    let (found, n_tokens) = accumulated(lm, sequences, microbatch_size);
+    let found = match clip_norm {
+        Some(clip_norm) => found.clipped(clip_norm),
+        None => found,
+    };
+    Ok((found, n_tokens))
+}
+
 /// One training under way.
-struct Run<'a, B: AutodiffBackend> {
+struct Run<'a, B: TrainBackend> {
     lm: CausalLm<B>,
     optimizer: Optimizer<B>,
     progress: Progress,
     data: &'a TrainData<'a>,
     settings: &'a TrainSettings,
     checkpoints: &'a Checkpoints<'a>,
-    steps_per_epoch: u64,
+    steps: Steps<'a, B>,
     total: u64,
-    device: B::Device,
     losses: Vec<f64>,
 }
 
 impl<B: TrainBackend> Run<'_, B> {
-    fn go(
-        &mut self,
-        sequences: &Sequences<'_>,
-        batch_size: usize,
-        hook: &mut dyn Hook,
-    ) -> Result<(), TrainError> {
+    fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
+        let is_over = self.progress.ended || self.progress.step >= self.total;
+        if let (Steps::Private(steps), false) = (&self.steps, is_over) {
+            // Adam in any case: its updates are as long for any gradient, and none where there is none.
+            steps.self_check(&self.lm, Optimizer::new(OptimizerConfig::ADAM))?;
+        }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
             let report =
                 StepReport { step: 0, total_steps: self.total, loss_nats: None, n_tokens: 0, evaluation };
             self.progress.ended = hook.on_step(&report).is_break();
         }
-        let mut epoch = (u64::MAX, Vec::new());
         while !self.progress.ended && self.progress.step < self.total {
-            let step = self.progress.step;
-            let wanted = step / self.steps_per_epoch;
-            if epoch.0 != wanted {
-                epoch = (wanted, sequences.epoch(wanted));
-            }
-            let first = (step % self.steps_per_epoch) as usize * batch_size;
-            let last = (first + batch_size).min(epoch.1.len());
-            let (loss, n_tokens) = self.step(&epoch.1[first..last])?;
+            let (loss_nats, n_tokens) = self.step()?;
             let evaluation =
                 if self.is_evaluated(self.progress.step) { Some(self.evaluate()?) } else { None };
-            let report = StepReport {
-                step: self.progress.step,
-                total_steps: self.total,
-                loss_nats: Some(loss),
-                n_tokens,
-                evaluation,
-            };
+            let (step, total_steps) = (self.progress.step, self.total);
+            let report = StepReport { step, total_steps, loss_nats, n_tokens, evaluation };
             self.progress.ended |= hook.on_step(&report).is_break();
         }
         self.progress.ended = true;
@@ -189,37 +310,19 @@ impl<B: TrainBackend> Run<'_, B> {
     }
 
     /// One update; the loss before it, and the tokens predicted.
-    fn step(&mut self, sequences: &[Vec<u32>]) -> Result<(f64, u64), TrainError> {
+    fn step(&mut self) -> Result<(Option<f64>, u64), TrainError> {
         let step = self.progress.step + 1;
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
-        let (found, n_tokens) = self.gradients(sequences);
-        let loss = found.loss_nats;
-        if !loss.is_finite() {
+        let (found, loss, n_tokens) = self.steps.gradients(&self.lm, step, self.settings)?;
+        if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));
         }
         self.lm = self.optimizer.update(self.lm.clone(), found, rate);
         self.progress.step = step;
         self.progress.n_tokens += n_tokens;
-        self.losses.push(loss);
+        self.losses.extend(loss);
         Ok((loss, n_tokens))
-    }
-
-    /// What the rule makes of a batch's gradients.
-    fn gradients(&self, sequences: &[Vec<u32>]) -> (Gradients<B>, u64) {
-        let clip_norm = self.settings.rule.clip_norm();
-        if let (true, Some(clip_norm)) = (self.settings.clips_examples(), clip_norm) {
-            let units: Vec<[&[u32]; 1]> = sequences.iter().map(|sequence| [&sequence[..]]).collect();
-            let batch = UnitBatch::new(&units, &self.device);
-            return (clipped_sum(&self.lm, &batch, clip_norm).mean(), batch.n_tokens() as u64);
-        }
-        let batch = Batch::new(sequences, &self.device);
-        let found = gradients(&self.lm, &batch);
-        let found = match clip_norm {
-            Some(clip_norm) => found.clipped(clip_norm),
-            None => found,
-        };
-        (found, batch.n_tokens as u64)
     }
 
     fn not_finite(&self, step: u64, loss: f64) -> TrainError {
@@ -239,14 +342,14 @@ impl<B: TrainBackend> Run<'_, B> {
         let step = self.progress.step;
         let point = CurvePoint {
             step,
-            epoch: step as f64 / self.steps_per_epoch as f64,
+            epoch: step as f64 / self.steps.per_epoch(),
             train_loss: mean(&self.losses),
             held_in: self.loss(&self.data.validation.held_in)?.ok_or(TrainError::NoValidation)?,
             held_out: self.loss(&self.data.validation.held_out)?,
         };
         self.losses.clear();
         let best = self.progress.curve.iter().map(|point| point.held_in).fold(f64::INFINITY, f64::min);
-        if point.held_in < best {
+        if point.held_in < best || self.steps.is_private() {
             self.checkpoints.keep_best(&self.lm)?;
             self.progress.best_step = step;
         }

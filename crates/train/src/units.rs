@@ -11,7 +11,8 @@ use userprint_kernels::units::{
 };
 use userprint_model::{Batch, CausalLm, Operation, Params, Positions};
 
-use crate::{Gradients, TrainBackend};
+use crate::gradients::{self, add};
+use crate::{Gradients, TrainBackend, TrainError};
 
 /// What units of a batch gave.
 #[derive(Debug)]
@@ -38,11 +39,30 @@ pub struct UnitBatch<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ClippedSum<B> {
+    /// The units of both, one after the other.
+    #[must_use]
+    fn and(mut self, other: Self) -> Self {
+        self.losses_nats.extend(other.losses_nats);
+        self.norms.extend(other.norms);
+        add::<B>(&mut self.by_path, other.by_path);
+        self
+    }
+
     /// The mean over units, with the mean of their losses: a step without noise.
     pub fn mean(self) -> Gradients<B> {
-        let units = self.norms.len() as f64;
-        let by_path = self.by_path.into_iter().map(|(path, sum)| (path, sum.div_scalar(units)));
-        Gradients { loss_nats: self.losses_nats.iter().sum::<f64>() / units, by_path: by_path.collect() }
+        let (loss_nats, units) = (self.loss_nats(), self.norms.len() as f64);
+        Gradients { loss_nats, by_path: gradients::scaled::<B>(self.by_path, 1.0 / units) }
+    }
+
+    /// The mean of the units' losses.
+    pub(crate) fn loss_nats(&self) -> f64 {
+        self.losses_nats.iter().sum::<f64>() / self.losses_nats.len() as f64
+    }
+
+    /// A gradient whose norm is no number cannot be clipped.
+    pub(crate) fn check_norms(&self, step: u64) -> Result<(), TrainError> {
+        let is_finite = self.norms.iter().all(|norm| norm.is_finite());
+        if is_finite { Ok(()) } else { Err(TrainError::NormNotFinite { step }) }
     }
 }
 
@@ -79,6 +99,39 @@ impl<B: AutodiffBackend> UnitBatch<B> {
         let targets = TensorData::new(targets, [sequences.len() * t]);
         Self { batch, units: units.len(), targets: Tensor::from_data(targets, device), weights }
     }
+}
+
+/// The sum over many units in passes of at most `microbatch_size` sequences, a unit always in one pass, with the number of
+/// predicted tokens; `None` over no units.
+pub(crate) fn summed<B: AutodiffBackend, U: AsRef<[Vec<u32>]>>(
+    units: &[U],
+    microbatch_size: usize,
+    device: &B::Device,
+    clipped: impl Fn(&UnitBatch<B>) -> ClippedSum<B>,
+) -> (Option<ClippedSum<B>>, u64) {
+    let (mut sum, mut n_tokens, mut left): (Option<ClippedSum<B>>, _, _) = (None, 0, units);
+    while !left.is_empty() {
+        let (pass, rest) = left.split_at(units_of_a_pass(left, microbatch_size));
+        let batch = UnitBatch::new(pass, device);
+        let found = clipped(&batch);
+        n_tokens += batch.n_tokens() as u64;
+        sum = Some(match sum {
+            Some(sum) => sum.and(found),
+            None => found,
+        });
+        left = rest;
+    }
+    (sum, n_tokens)
+}
+
+/// How many of the first units fit in a pass, each filled up to the one of most sequences; at least 1.
+fn units_of_a_pass<U: AsRef<[Vec<u32>]>>(units: &[U], microbatch_size: usize) -> usize {
+    let mut most = 0;
+    let fits = units.iter().enumerate().take_while(|(before, unit)| {
+        most = most.max(unit.as_ref().len());
+        (before + 1) * most <= microbatch_size
+    });
+    fits.count().max(1)
 }
 
 /// The clipped sum of the units' gradients: one forward pass and one backward pass, from which no gradient of a

@@ -9,13 +9,19 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
-use userprint_mitigate::{ClipUnit, DataFilter, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap};
+use userprint_mitigate::{
+    ClipUnit, DataFilter, DpSampling, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap,
+};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::{Packing, Schedule, TrainSettings};
 
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
+use crate::privacy::{PrivacyChoice, RawPrivacy};
 use optimizer::OptimizerName;
+
+/// Sequences in one pass of training: enough to keep two cores busy, few enough for their memory.
+const DEFAULT_MICROBATCH_SIZE: u32 = 16;
 
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,10 +78,10 @@ pub(crate) struct RawTarget {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTraining {
-    pub(crate) batch_size: u32,
+    pub(crate) batch_size: Option<u32>,
+    pub(crate) microbatch_size: Option<u32>,
     pub(crate) clip_norm: Option<f64>,
-    #[serde(default)]
-    pub(crate) clip_unit: ClipUnit,
+    pub(crate) clip_unit: Option<ClipUnit>,
     pub(crate) packing: Packing,
     pub(crate) block_tokens: usize,
     pub(crate) epochs: u32,
@@ -91,6 +97,7 @@ pub(crate) struct RawTraining {
     pub(crate) evaluations: u32,
     pub(crate) patience: Option<u32>,
     pub(crate) max_validation_examples: usize,
+    pub(crate) privacy: Option<RawPrivacy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -177,7 +184,9 @@ pub(crate) struct PretrainChoice {
 pub(crate) struct TargetChoice {
     pub(crate) mitigation: Mitigation,
     pub(crate) lora: Option<LoraConfig>,
+    /// Where there is `privacy`, it settles the rule once the data are counted.
     pub(crate) settings: TrainSettings,
+    pub(crate) privacy: Option<PrivacyChoice>,
     pub(crate) max_validation_examples: usize,
 }
 
@@ -343,7 +352,12 @@ impl RawReference {
         };
         let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
         let config = gpt_neo::small(vocab_size, context, width, layers, heads).context("[reference]")?;
-        let settings = training.check().context("[reference.training]")?;
+        if training.privacy.is_some() {
+            bail!(
+                "[reference.training.privacy]: the reference is public, so nothing in it is hidden; expected [target.training.privacy]"
+            );
+        }
+        let (settings, _) = training.check().context("[reference.training]")?;
         settings.check(context).context("[reference.training]")?;
         let max_validation_examples = training.max_validation_examples;
         Ok(ReferenceChoice::Pretrain(Box::new(PretrainChoice { config, settings, max_validation_examples })))
@@ -365,30 +379,36 @@ impl RawTarget {
         if let Some(lora) = &self.lora {
             lora.check().context("[target.lora]")?;
         }
-        let settings = self.training.check().context("[target.training]")?;
+        let (settings, privacy) = self.training.check().context("[target.training]")?;
+        if let Some(PrivacyChoice { sampling: DpSampling::CappedUsers { examples_per_user }, .. }) = privacy {
+            filters.push(Box::new(UserCap { max_examples: examples_per_user }));
+        }
         let mitigation = Mitigation { filters, training: settings.rule, stop: settings.stop };
         Ok(TargetChoice {
             mitigation,
             lora: self.lora.clone(),
             settings,
+            privacy,
             max_validation_examples: self.training.max_validation_examples,
         })
     }
 }
 
 impl RawTraining {
-    fn check(&self) -> anyhow::Result<TrainSettings> {
+    fn check(&self) -> anyhow::Result<(TrainSettings, Option<PrivacyChoice>)> {
         if self.max_validation_examples == 0 {
             bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
         }
-        let rule = match self.clip_norm {
-            Some(clip_norm) => TrainingRule::clipped(self.batch_size, self.clip_unit, clip_norm)?,
-            None if self.clip_unit == ClipUnit::Example => {
-                bail!("clip_unit is \"example\" without a clip_norm, expected both")
+        let privacy = self.privacy.as_ref().map(|privacy| privacy.check(self.batch_size, self.clip_norm));
+        let privacy = privacy.transpose().context("[privacy]")?;
+        let rule = match &privacy {
+            Some(_) if self.clip_unit.is_some() => {
+                bail!("clip_unit is given beside [privacy], whose `sampling` says what is clipped")
             }
-            None => TrainingRule::plain(self.batch_size)?,
+            Some(privacy) => privacy.provisional_rule()?,
+            None => self.rule_without_privacy()?,
         };
-        Ok(TrainSettings {
+        let settings = TrainSettings {
             rule,
             packing: self.packing,
             block_tokens: self.block_tokens,
@@ -400,6 +420,20 @@ impl RawTraining {
             optimizer: self.optimizer()?,
             evaluations: self.evaluations,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
+            microbatch_size: self.microbatch_size.unwrap_or(DEFAULT_MICROBATCH_SIZE),
+            delta: None,
+        };
+        Ok((settings, privacy))
+    }
+
+    fn rule_without_privacy(&self) -> anyhow::Result<TrainingRule> {
+        let batch_size = self.batch_size.context("batch_size is missing")?;
+        Ok(match (self.clip_norm, self.clip_unit) {
+            (Some(clip_norm), unit) => {
+                TrainingRule::clipped(batch_size, unit.unwrap_or_default(), clip_norm)?
+            }
+            (None, Some(_)) => bail!("clip_unit is given without a clip_norm, expected both"),
+            (None, None) => TrainingRule::plain(batch_size)?,
         })
     }
 }

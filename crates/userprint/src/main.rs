@@ -10,6 +10,7 @@ mod model;
 mod parts;
 mod pipeline;
 mod pool;
+mod privacy;
 mod progress;
 mod report;
 mod results;

@@ -119,6 +119,7 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let mut tables = vec![
         table::checks(results),
         table::attacks(results),
+        table::promise(results),
         table::detection(results),
         table::sequential(results),
         table::exposure(results),
@@ -226,7 +227,9 @@ fn statistic_label(statistic: &str, aggregate: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::privacy::Promise;
     use crate::results::*;
+    use userprint_mitigate::{Claim, DpSampling, TrainingRule};
 
     fn undefined() -> AssociationRow {
         let undefined = Some("there are no values".to_string());
@@ -344,6 +347,7 @@ mod tests {
                 held_out: 3.41,
             }],
             target_step: 0,
+            promise: None,
             model: ModelSummary {
                 family: "gpt_neo".to_string(),
                 n_parameters: 3_400_000,
@@ -416,6 +420,26 @@ mod tests {
         assert!(found < at("<h2>Users detected"));
         let all = Results { attacks_left_out: Vec::new(), ..results() };
         assert!(!page(&all, &HELD_IN, &HELD_OUT).contains("Left out"));
+    }
+
+    #[test]
+    fn sets_a_promise_beside_what_was_measured() {
+        let users = DpSampling::Users { examples_per_user: 4 };
+        let promised = |sampling, noise| {
+            let rule = TrainingRule::dp_sgd(sampling, 0.5, 1.0, noise).unwrap();
+            let claim = Claim::of(rule, 10, 23, 1e-3).unwrap().unwrap();
+            let promise = Some(Promise { claim, warnings: Vec::new() });
+            page(&Results { promise, ..results() }, &HELD_IN, &HELD_OUT)
+        };
+        let html = promised(users, 2.0);
+        assert!(
+            html.contains("Adding or removing one user of 23") && html.contains("as it must be"),
+            "{html}"
+        );
+        // An AUROC of .71 is more than so much noise allows.
+        assert!(promised(users, 200.0).contains("BROKEN"));
+        assert!(promised(DpSampling::Examples, 2.0).contains("nothing about a whole user"));
+        assert!(!page(&results(), &HELD_IN, &HELD_OUT).contains("Promise"));
     }
 
     #[test]

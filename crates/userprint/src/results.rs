@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::privacy::Promise;
+
 /// What one run found; the same inputs and seed give the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -64,8 +66,11 @@ pub(crate) struct Results {
     pub(crate) sequential: SequentialSummary,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
-    /// Step of the checkpoint under attack: the least held-in validation loss.
+    /// Step of the checkpoint under attack: the least held-in validation loss, or the last where training was private.
     pub(crate) target_step: u64,
+    /// What the training promises; absent where it promises nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) promise: Option<Promise>,
     /// The models.
     pub(crate) model: ModelSummary,
 }

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use userprint_core::{Fingerprint, Fingerprinter, Ragged, Seed, Tokenize};
+use userprint_core::{Fingerprint, Fingerprinter, Ragged, Seed, Tokenize, UserIdx};
 use userprint_mitigate::{StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, gpt_neo};
 use userprint_train::{
-    Checkpoints, Hook, OptimizerConfig, Packing, Schedule, StepReport, TrainData, TrainError, TrainOutcome,
-    TrainSettings, Validation, train,
+    Checkpoints, Hook, NoiseKey, OptimizerConfig, Packing, Randomness, Schedule, StepReport, TrainData,
+    TrainError, TrainOutcome, TrainSettings, Validation, train,
 };
 
 /// What one training needs; tests change what they are about.
@@ -18,8 +18,11 @@ pub(crate) struct Tiny {
     pub(crate) tokenizer: HfTokenizer,
     pub(crate) start: CausalLm<Cpu>,
     pub(crate) documents: Ragged<u32>,
+    /// Whose each document is.
+    pub(crate) owners: Vec<UserIdx>,
     pub(crate) validation: Validation,
     pub(crate) settings: TrainSettings,
+    pub(crate) noise_key: Option<NoiseKey>,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -34,6 +37,8 @@ impl Tiny {
             start: CausalLm::init(config.decoder.clone(), Seed(1), &Default::default()),
             config,
             documents: tokenizer.encode(texts).expect("all texts can be encoded").ids,
+            // Two each.
+            owners: (0..texts.len()).map(|text| UserIdx(text as u32 / 2)).collect(),
             tokenizer,
             validation: Validation { held_in: owned(held_in), held_out: owned(held_out) },
             settings: TrainSettings {
@@ -48,7 +53,10 @@ impl Tiny {
                 optimizer: OptimizerConfig::ADAM,
                 evaluations: 3,
                 stop: StopRule::Never,
+                microbatch_size: 16,
+                delta: None,
             },
+            noise_key: None,
             fingerprint: Fingerprinter::new().with("tiny").finish(),
         }
     }
@@ -60,7 +68,9 @@ impl Tiny {
     pub(crate) fn train_with(&self, folder: &Path, hook: &mut dyn Hook) -> Result<TrainOutcome, TrainError> {
         let (config, tokenizer, fingerprint) = (&self.config, &self.tokenizer, self.fingerprint);
         let checkpoints = Checkpoints { folder, config, tokenizer, fingerprint };
-        let data = TrainData { documents: &self.documents, separator: 0, validation: &self.validation };
-        train::<Cpu>(&self.start, &data, &self.settings, Seed(2), &checkpoints, hook)
+        let Self { documents, owners, validation, .. } = self;
+        let data = TrainData { documents, owners, separator: 0, validation };
+        let randomness = Randomness { seed: Seed(2), noise_key: self.noise_key.clone() };
+        train::<Cpu>(&self.start, &data, &self.settings, &randomness, &checkpoints, hook)
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use userprint_attack::validity::Check;
+use userprint_mitigate::Public;
+use userprint_privacy::NeighboringRelation;
 
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
@@ -362,6 +364,64 @@ pub(super) fn losses(results: &Results) -> Table {
 fn facts(title: &'static str, note: &str, facts: Vec<(&str, Cell)>) -> Table {
     let rows = facts.into_iter().map(|(name, value)| row(vec![text(name), value])).collect();
     Table { title, note: note.to_string(), foot: String::new(), head: Vec::new(), rows, is_wide: false }
+}
+
+/// What the training promises, beside what was measured; no rows where it promises nothing.
+pub(super) fn promise(results: &Results) -> Table {
+    let Some(promise) = &results.promise else { return facts("Promise", "", Vec::new()) };
+    let claim = &promise.claim;
+    let rule = claim.rule();
+    let change = match claim.relation() {
+        NeighboringRelation::AddOrRemove => "Adding or removing",
+        NeighboringRelation::Replace => "Replacing",
+        NeighboringRelation::ZeroOut => "Zeroing out",
+    };
+    let mut lines = vec![
+        // A bound is rounded up.
+        ("Epsilon", number(decimals((claim.epsilon() * 100.0).ceil() / 100.0, 2))),
+        ("Delta", number(format!("{:e}", claim.delta()))),
+        ("For", text(format!("{change} one {} of {}", claim.unit(), grouped(claim.n_units())))),
+        ("Steps", number(grouped(claim.steps()))),
+        ("Noise multiplier", number(decimals(rule.noise_multiplier().unwrap_or(0.0), 3))),
+    ];
+    match promise.auroc_cap() {
+        Some(cap) if results.auroc_interval[0] > cap => {
+            let class = "fail";
+            let broken = format!("BROKEN: at most {} was promised", probability(cap, 3));
+            lines.push(("AUROC across users", Cell { text: broken, class }));
+        }
+        Some(cap) => {
+            let below = format!(
+                "at most {} promised; measured {}, as it must be",
+                probability(cap, 3),
+                probability(results.auroc, 3)
+            );
+            lines.push(("AUROC across users", text(below)));
+        }
+        None => lines.push(("AUROC across users", text("it says nothing about a whole user"))),
+    }
+    lines.extend(promise.warnings.iter().map(|warning| ("Warning", text(warning.to_string()))));
+    let public: Vec<&str> = claim.public().into_iter().map(public).collect();
+    let mut table = facts(
+        "Promise",
+        "What the training's sampling, clipping and noise promise about the target's weights, computed from the steps that ran. \
+         The AUROC that it allows is a mean over who is held in, so that one run may exceed it by chance.",
+        lines,
+    );
+    table.foot =
+        format!("Taken as known to everybody: {}. Losses in this report are not noised.", public.join("; "));
+    table
+}
+
+fn public(public: Public) -> &'static str {
+    match public {
+        Public::Settings => "the settings",
+        Public::Start => "the reference",
+        Public::NumberOfUnits => "how many there are",
+        Public::NumberOfExamples => "how many examples there are",
+        Public::Validation => "what validation losses show",
+        _ => "other facts",
+    }
 }
 
 /// Users and examples by use.

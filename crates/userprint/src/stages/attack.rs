@@ -273,6 +273,7 @@ fn results(
         sequential: one_by_one(experiment, scored)?,
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
+        promise: training.promise,
         model: read_summary(pipeline)?,
     })
 }

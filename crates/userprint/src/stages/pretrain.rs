@@ -1,23 +1,29 @@
 //! Pretrain: the reference model, pre-trained on the public users or brought along.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rand::seq::index;
 use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
 use userprint_data::{Partition, Selection};
+use userprint_mitigate::{Plan, TrainingRule};
 use userprint_model::backend::KernelBackend;
-use userprint_model::{CausalLm, HfTokenizer, ModelConfig, adapter, n_parameters};
-use userprint_train::{Checkpoints, TrainData, TrainOutcome, TrainSettings, Validation, tokenize, train};
+use userprint_model::{CausalLm, HfTokenizer, ModelConfig, Params, adapter, n_parameters};
+use userprint_train::{
+    Checkpoints, NoiseKey, Randomness, Tokenized, TrainData, TrainOutcome, TrainSettings, Validation,
+    tokenize, train,
+};
 
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
 use crate::checkpoint::{Checkpoint, folder_name};
 use crate::experiment::ReferenceChoice;
 use crate::pipeline::Pipeline;
+use crate::privacy::{Counts, PrivacyChoice, Promise};
 use crate::progress::TrainingBar;
 use crate::results::ModelSummary;
-use crate::run_folder::write_file;
+use crate::run_folder::{write_file, write_private};
 
 /// Folder of the reference in the run folder.
 const REFERENCE: &str = "checkpoints/reference";
@@ -80,6 +86,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         config,
         tokenizer: &tokenizer,
         settings,
+        privacy: None,
         seed,
         hash,
     };
@@ -142,6 +149,7 @@ pub(crate) struct TrainingJob<'a> {
     pub(crate) config: &'a ModelConfig,
     pub(crate) tokenizer: &'a HfTokenizer,
     pub(crate) settings: &'a TrainSettings,
+    pub(crate) privacy: Option<&'a PrivacyChoice>,
     pub(crate) seed: Seed,
     pub(crate) hash: Fingerprint,
 }
@@ -155,29 +163,55 @@ impl TrainingJob<'_> {
         validation: &Validation,
     ) -> anyhow::Result<String> {
         self.discard_state_of_others()?;
-        let documents = tokenize(examples, self.tokenizer)?;
+        let Tokenized { documents, owners } = tokenize(examples, self.tokenizer)?;
         // The token that stands before texts when they are scored, where the checkpoint names it.
         let separator = self.config.bos_token_id.or(self.config.eos_token_id);
         let separator = separator.context(
             "config.json names neither bos_token_id nor eos_token_id, and documents need one between them",
         )?;
-        let data = TrainData { documents: &documents, separator, validation };
+        let data = TrainData { documents: &documents, owners: &owners, separator, validation };
         let checkpoints = Checkpoints {
             folder: &self.folder,
             config: self.config,
             tokenizer: self.tokenizer,
             fingerprint: self.hash,
         };
+        let (settings, plan) = self.settled(start, &data)?;
+        let warnings = plan.map_or(Vec::new(), |plan| plan.warnings);
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let noise_key = NoiseKeyFile { path: self.folder.join("noise-key") };
+        let randomness = Randomness { seed: self.seed, noise_key: noise_key.of(&settings.rule)? };
         let mut bar = TrainingBar::new(self.stage);
-        let outcome = train::<B>(start, &data, self.settings, self.seed, &checkpoints, &mut bar)?;
-        write_outcome(&self.folder, &outcome)?;
+        let outcome = train::<B>(start, &data, &settings, &randomness, &checkpoints, &mut bar)?;
+        let promise = outcome.claim.clone().map(|claim| Promise { claim, warnings });
+        let promised = promise.as_ref().map_or(String::new(), |promise| format!(", {}", promise.claim));
+        write_outcome(&self.folder, &outcome, promise)?;
+        noise_key.forget()?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
         Ok(format!(
-            "{} examples, {} tokens in {} steps{speed}",
+            "{} examples, {} tokens in {} steps{speed}{promised}",
             documents.n_rows(),
             outcome.n_tokens,
             outcome.steps
         ))
+    }
+
+    /// The settings with the rule for these data, and the plan behind it, if any.
+    fn settled<B: KernelBackend>(
+        &self,
+        start: &CausalLm<B>,
+        data: &TrainData<'_>,
+    ) -> anyhow::Result<(TrainSettings, Option<Plan>)> {
+        let Some(privacy) = self.privacy else { return Ok((self.settings.clone(), None)) };
+        let rows = data.documents.rows().zip(data.owners).filter(|(document, _)| !document.is_empty());
+        let owners: Vec<UserIdx> = rows.map(|(_, &owner)| owner).collect();
+        let users: BTreeSet<UserIdx> = owners.iter().copied().collect();
+        let (mut n_parameters, is_trained) = (0, start.trained());
+        Params::for_each(&start.module, |path, _, values| {
+            n_parameters += if is_trained(path) { values.len() as u64 } else { 0 };
+        });
+        let counts = Counts { n_examples: owners.len() as u64, n_users: users.len() as u64, n_parameters };
+        privacy.settle(self.settings, counts).context("[target.training.privacy]")
     }
 
     /// A state that another experiment left in this folder is of no use: its settings or data differ.
@@ -197,6 +231,47 @@ impl TrainingJob<'_> {
     }
 }
 
+/// Where the key of a private training's coins and noise is kept until training ends.
+#[derive(Debug)]
+struct NoiseKeyFile {
+    path: PathBuf,
+}
+
+impl NoiseKeyFile {
+    /// The key for a rule that needs one: the one in the file, or a new one from the operating system, which the file then holds.
+    fn of(&self, rule: &TrainingRule) -> anyhow::Result<Option<NoiseKey>> {
+        if rule.noise_multiplier().is_none() {
+            return Ok(None);
+        }
+        let path = &self.path;
+        if path.exists() {
+            let found = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+            let n_bytes = found.len();
+            let key = found.try_into().map_err(|_| {
+                anyhow::anyhow!(
+                    "{}: it has {n_bytes} bytes, expected 32; delete the folder to start afresh",
+                    path.display()
+                )
+            })?;
+            return Ok(Some(NoiseKey::new(key)));
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).context("the operating system gives no random bytes")?;
+        write_private(path, &key)?;
+        Ok(Some(NoiseKey::new(key)))
+    }
+
+    /// Nobody can take the noise off once the key is gone.
+    fn forget(&self) -> anyhow::Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{}: cannot be deleted", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// `training.json`: the curve, and which step was kept.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct TrainingRecord {
@@ -204,6 +279,9 @@ pub(crate) struct TrainingRecord {
     pub(crate) best_step: u64,
     pub(crate) steps: u64,
     pub(crate) n_tokens: u64,
+    /// What the training promises, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) promise: Option<Promise>,
 }
 
 impl TrainingRecord {
@@ -216,12 +294,13 @@ impl TrainingRecord {
     }
 }
 
-fn write_outcome(folder: &Path, outcome: &TrainOutcome) -> anyhow::Result<()> {
+fn write_outcome(folder: &Path, outcome: &TrainOutcome, promise: Option<Promise>) -> anyhow::Result<()> {
     let record = TrainingRecord {
         curve: outcome.curve.clone(),
         best_step: outcome.best_step,
         steps: outcome.steps,
         n_tokens: outcome.n_tokens,
+        promise,
     };
     write_file(&folder.join("training.json"), serde_json::to_string_pretty(&record)?.as_bytes())
 }

@@ -63,6 +63,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         config: &config,
         tokenizer: &tokenizer,
         settings: &choice.settings,
+        privacy: choice.privacy.as_ref(),
         seed,
         hash,
     };

@@ -1,0 +1,132 @@
+//! Private steps: Poisson samples of units, each unit's gradient clipped, the sum noised.
+
+mod parts;
+mod sampled;
+mod self_check;
+
+use burn::tensor::Tensor;
+use userprint_mitigate::{Claim, TrainingRule};
+use userprint_model::{CausalLm, Params};
+
+use self::parts::{PrivateParts, SoundParts};
+use self::sampled::SampledUnits;
+use crate::gradients::{ByPath, scaled};
+use crate::units::summed;
+use crate::{
+    ClippedSum, Gradients, NoiseKey, PoissonSampler, TrainBackend, TrainData, TrainError, TrainSettings,
+    UnitBatch,
+};
+
+/// Private steps on one set of data.
+#[derive(Debug)]
+pub(crate) struct PrivateSteps<'a, B: TrainBackend> {
+    units: SampledUnits<'a>,
+    parts: Box<dyn PrivateParts<B>>,
+    key: NoiseKey,
+    rule: TrainingRule,
+    clip_norm: f64,
+    /// What a sum is divided by, whatever was sampled.
+    expected_size: f64,
+    microbatch_size: usize,
+    /// Path and size of each parameter that training moves.
+    trained: Vec<(String, usize)>,
+}
+
+/// What a step found.
+#[derive(Debug)]
+pub(crate) struct PrivateGradients<B: TrainBackend> {
+    /// The noised sum over the expected size.
+    pub(crate) gradients: Gradients<B>,
+    /// Mean over the sampled units; `None` where there are none.
+    pub(crate) loss_nats: Option<f64>,
+    /// Tokens predicted.
+    pub(crate) n_tokens: u64,
+}
+
+impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
+    /// Steps of a private rule.
+    ///
+    /// # Panics
+    /// For another rule.
+    pub(crate) fn new(
+        lm: &CausalLm<B>,
+        data: &'a TrainData<'a>,
+        settings: &TrainSettings,
+        key: &NoiseKey,
+    ) -> Result<Self, TrainError> {
+        let TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier } =
+            settings.rule
+        else {
+            panic!("{:?} is not a private rule", settings.rule)
+        };
+        let units = SampledUnits::new(data, sampling, settings.block_tokens)?;
+        let sampler = PoissonSampler::new(key, units.len(), sampling_probability)?;
+        let expected_size = sampler.expected_size();
+        let parts = SoundParts { key: key.clone(), sampler, sampling, clip_norm, noise_multiplier };
+        let (mut trained, is_trained) = (Vec::new(), lm.trained());
+        Params::for_each(&lm.module, |path, _, values| {
+            if is_trained(path) {
+                trained.push((path.to_owned(), values.len()));
+            }
+        });
+        Ok(Self {
+            units,
+            parts: Box::new(parts),
+            key: key.clone(),
+            rule: settings.rule,
+            clip_norm,
+            expected_size,
+            microbatch_size: settings.microbatch_size as usize,
+            trained,
+        })
+    }
+
+    /// Steps in which each unit is sampled once on average.
+    pub(crate) fn per_epoch(&self) -> f64 {
+        self.units.len() as f64 / self.expected_size
+    }
+
+    /// What so many steps are worth; `None` where they are worth nothing.
+    pub(crate) fn claim(&self, steps: u64, delta: Option<f64>) -> Result<Option<Claim>, TrainError> {
+        let Some(unit) = self.rule.privacy_unit() else { return Ok(None) };
+        let delta = delta.ok_or_else(|| TrainError::Setting {
+            key: "delta",
+            found: "missing".to_owned(),
+            expected: format!(
+                "a number above 0 and below one over the number of {unit}s: noise makes a claim"
+            ),
+        })?;
+        Ok(Claim::of(self.rule, steps, self.units.count(unit), delta)?)
+    }
+
+    /// The noised mean gradient of a step.
+    pub(crate) fn gradients(&self, lm: &CausalLm<B>, step: u64) -> Result<PrivateGradients<B>, TrainError> {
+        let sample = self.parts.sample(step);
+        let sequences: Vec<Vec<Vec<u32>>> =
+            sample.iter().map(|&unit| self.units.sequences(&self.key, step, unit)).collect();
+        let (sum, n_tokens) = self.clipped_sum(lm, sequences);
+        let (loss_nats, mut by_path) = match sum {
+            Some(sum) => {
+                sum.check_norms(step)?;
+                (Some(sum.loss_nats()), sum.by_path)
+            }
+            None => (None, self.zeros(lm)),
+        };
+        self.parts.add_noise(step, &mut by_path);
+        let by_path = scaled::<B>(by_path, 1.0 / self.expected_size);
+        let gradients = Gradients { loss_nats: loss_nats.unwrap_or(f64::NAN), by_path };
+        Ok(PrivateGradients { gradients, loss_nats, n_tokens })
+    }
+
+    /// The sum over units, in passes of units of like length; `None` over none.
+    fn clipped_sum(&self, lm: &CausalLm<B>, mut units: Vec<Vec<Vec<u32>>>) -> (Option<ClippedSum<B>>, u64) {
+        units.sort_by_key(|unit| unit.iter().map(Vec::len).max());
+        let clipped = |batch: &UnitBatch<B>| self.parts.clipped_sum(lm, batch, self.clip_norm);
+        summed(&units, self.microbatch_size, &lm.device(), clipped)
+    }
+
+    fn zeros(&self, lm: &CausalLm<B>) -> ByPath<B> {
+        let zeros = |n: &usize| Tensor::zeros([*n], &lm.device());
+        self.trained.iter().map(|(path, n)| (path.clone(), zeros(n))).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! The parts of a private step that a claim rests on.
+
+use std::fmt;
+
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
+use userprint_mitigate::{DpSampling, TrainingRule};
+use userprint_model::CausalLm;
+
+use crate::gradients::ByPath;
+use crate::{ClippedSum, NoiseKey, PoissonSampler, TrainBackend, UnitBatch, add_gaussian_noise, clipped_sum};
+
+/// The parts of a private step that a claim rests on.
+///
+/// Behind a trait, so that the self-checks try the very parts that training uses, and tests can show that broken ones are caught.
+pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug {
+    /// The units of a step.
+    fn sample(&self, step: u64) -> Vec<usize>;
+
+    /// The sum of the units' gradients, each clipped to `clip_norm`.
+    fn clipped_sum(&self, lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B>;
+
+    /// Adds a step's noise to the sum, in every coordinate.
+    fn add_noise(&self, step: u64, sum: &mut ByPath<B>);
+
+    /// The rule that these parts keep, by what they hold.
+    fn rule(&self) -> TrainingRule;
+}
+
+/// The parts that keep the rule.
+#[derive(Debug)]
+pub(crate) struct SoundParts {
+    pub(super) key: NoiseKey,
+    pub(super) sampler: PoissonSampler,
+    pub(super) sampling: DpSampling,
+    pub(super) clip_norm: f64,
+    pub(super) noise_multiplier: f64,
+}
+
+impl<B: TrainBackend> PrivateParts<B> for SoundParts {
+    fn sample(&self, step: u64) -> Vec<usize> {
+        self.sampler.sample(step)
+    }
+
+    fn clipped_sum(&self, lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B> {
+        clipped_sum(lm, batch, clip_norm)
+    }
+
+    fn add_noise(&self, step: u64, sum: &mut ByPath<B>) {
+        let standard_deviation = self.noise_multiplier * self.clip_norm;
+        if standard_deviation == 0.0 {
+            return;
+        }
+        for (path, tensor) in sum {
+            let mut values = host::<B>(tensor);
+            add_gaussian_noise(&self.key, step, path, standard_deviation, &mut values);
+            let n = values.len();
+            *tensor = Tensor::from_data(TensorData::new(values, [n]), &tensor.device());
+        }
+    }
+
+    fn rule(&self) -> TrainingRule {
+        let sampling_probability = self.sampler.sampling_probability();
+        let Self { sampling, clip_norm, noise_multiplier, .. } = *self;
+        TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier }
+    }
+}
+
+/// The values of a gradient.
+pub(crate) fn host<B: AutodiffBackend>(tensor: &Tensor<B::InnerBackend, 1>) -> Vec<f32> {
+    let data = tensor.to_data().convert::<f32>();
+    data.into_vec().expect("converted to f32 just above")
+}

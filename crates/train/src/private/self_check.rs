@@ -1,0 +1,516 @@
+//! Checks of a private run before its first step: each is a reason not to start.
+
+use std::collections::BTreeMap;
+
+use statrs::distribution::{Binomial, DiscreteCDF};
+use userprint_model::{Batch, CausalLm, Params};
+
+use super::PrivateSteps;
+use super::parts::host;
+use crate::gradients::{ByPath, add, norm, scaled};
+use crate::poisson::chernoff_exponent;
+use crate::{ClippedSum, Gradients, Optimizer, TrainBackend, TrainError, UnitBatch, gradients};
+
+/// Chance that one sound run in all is refused: shared by the samples' sizes, the samples' members and the noise.
+const FALSE_ALARM: f64 = 1e-9;
+
+/// Relative error of a norm or a sum that rounding explains.
+const ROUNDING: f64 = 1e-3;
+
+/// A step that no training reaches, so that its noise and coins are never used again.
+const PROBE_STEP: u64 = u64::MAX;
+
+/// Most samples that are drawn, and most members of them all.
+const MOST_SAMPLES: u64 = 4096;
+const MOST_MEMBERS: f64 = 2e6;
+
+/// Documents of a probe unit, and units among which it is looked for.
+const PROBE_DOCUMENTS: usize = 3;
+const PROBE_CANDIDATES: usize = 1000;
+
+impl<B: TrainBackend> PrivateSteps<'_, B> {
+    /// Tries the parts of a step on a few units.
+    ///
+    /// # Errors
+    /// [`TrainError::SelfCheck`] names the first check that failed.
+    pub(crate) fn self_check(&self, lm: &CausalLm<B>, optimizer: Optimizer<B>) -> Result<(), TrainError> {
+        self.check_event()?;
+        self.check_samples()?;
+        let probe = self.probe();
+        let alone = probe.iter().map(|unit| self.by_loop(lm, unit)).collect::<Vec<_>>();
+        self.check_norms(lm, &probe, &alone)?;
+        let least = alone.iter().map(|unit| unit.norm).fold(f64::INFINITY, f64::min);
+        for clip_norm in [self.clip_norm, 0.5 * least].into_iter().filter(|&norm| norm > 0.0) {
+            self.check_clipping(lm, &probe, &alone, clip_norm)?;
+        }
+        let sum = self.sum_of(lm, &probe, self.clip_norm);
+        let noised = self.check_noise(sum.by_path)?;
+        self.check_weights(lm, noised, optimizer)
+    }
+
+    fn check_event(&self) -> Result<(), TrainError> {
+        let (found, expected) = (self.parts.rule().dp_event(1), self.rule.dp_event(1));
+        let differs =
+            || failed("accounting", format!("steps of {found:?}"), format!("the rule's {expected:?}"));
+        if found == expected { Ok(()) } else { Err(differs()) }
+    }
+
+    /// Sizes are binomial (Dvoretzky, Kiefer, Wolfowitz; Massart 1990), and no part of the units is drawn more than others.
+    fn check_samples(&self) -> Result<(), TrainError> {
+        let (n, q) = (self.units.len(), self.expected_size / self.units.len() as f64);
+        let n_samples = (MOST_MEMBERS / self.expected_size).clamp(64.0, MOST_SAMPLES as f64) as u64;
+        let n_slices = n.min(8);
+        let (mut sizes, mut in_slice) = (BTreeMap::new(), vec![0; n_slices]);
+        for back in 1..=n_samples {
+            let sample = self.parts.sample(PROBE_STEP - back);
+            *sizes.entry(sample.len()).or_insert(0_u64) += 1;
+            sample.iter().for_each(|unit| in_slice[unit * n_slices / n] += 1);
+        }
+        let binomial = Binomial::new(q, n as u64)
+            .map_err(|error| failed("sample sizes", error.to_string(), "a binomial size".to_owned()))?;
+        let most = ((6.0 / FALSE_ALARM).ln() / (2.0 * n_samples as f64)).sqrt();
+        let mut below = 0;
+        for (&size, &count) in &sizes {
+            let share = |count: u64| count as f64 / n_samples as f64;
+            let cdf_below = if size == 0 { 0.0 } else { binomial.cdf(size as u64 - 1) };
+            let gap = (share(below) - cdf_below)
+                .abs()
+                .max((share(below + count) - binomial.cdf(size as u64)).abs());
+            if gap > most {
+                let found =
+                    format!("{:.3} of {n_samples} samples of at most {size} units", share(below + count));
+                let expected = format!("{:.3}, as of {n} coins of chance {q}", binomial.cdf(size as u64));
+                return Err(failed("sample sizes", found, expected));
+            }
+            below += count;
+        }
+        let most = (6.0 * n_slices as f64 / FALSE_ALARM).ln();
+        for (slice, &count) in in_slice.iter().enumerate() {
+            // The units `u` with `⌊u · slices / n⌋ = slice`.
+            let width = ((slice + 1) * n).div_ceil(n_slices) - (slice * n).div_ceil(n_slices);
+            if chernoff_exponent(count, width * n_samples as usize, q) > most {
+                let found = format!("{count} draws from part {slice} of the units");
+                let expected = format!("about {:.0}", (width as u64 * n_samples) as f64 * q);
+                return Err(failed("sampled units", found, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest unit, the same cut short, so that there is padding, and the shortest.
+    fn probe(&self) -> Vec<Vec<Vec<u32>>> {
+        let units = (0..self.units.len().min(PROBE_CANDIDATES)).map(|unit| {
+            let mut sequences = self.units.sequences(&self.key, PROBE_STEP, unit);
+            sequences.truncate(PROBE_DOCUMENTS);
+            sequences
+        });
+        let mut units: Vec<_> = units.collect();
+        units.sort_by_key(|unit| unit.iter().map(Vec::len).sum::<usize>());
+        let (shortest, longest) = (units[0].clone(), units[units.len() - 1].clone());
+        let cut = |sequence: &Vec<u32>| sequence[..(sequence.len() / 2).max(2)].to_vec();
+        let short = longest.iter().map(cut).collect();
+        vec![longest, short, shortest]
+    }
+
+    /// A unit's gradient as it is defined: the mean over its documents, one after the other.
+    fn by_loop(&self, lm: &CausalLm<B>, unit: &[Vec<u32>]) -> UnitGradient<B> {
+        let share = 1.0 / unit.len() as f64;
+        let mut by_path = ByPath::<B>::new();
+        for sequence in unit {
+            let found = gradients(lm, &Batch::new(&[sequence], &lm.device()));
+            add::<B>(&mut by_path, scaled::<B>(found.by_path, share));
+        }
+        UnitGradient { norm: norm::<B>(&by_path), by_path }
+    }
+
+    fn sum_of(&self, lm: &CausalLm<B>, units: &[Vec<Vec<u32>>], clip_norm: f64) -> ClippedSum<B> {
+        self.parts.clipped_sum(lm, &UnitBatch::new(units, &lm.device()), clip_norm)
+    }
+
+    /// Norms in a batch with padding are those of the loop, and of each unit alone.
+    fn check_norms(
+        &self,
+        lm: &CausalLm<B>,
+        probe: &[Vec<Vec<u32>>],
+        alone: &[UnitGradient<B>],
+    ) -> Result<(), TrainError> {
+        let together = self.sum_of(lm, probe, self.clip_norm).norms;
+        for ((unit, expected), found) in probe.iter().zip(alone).zip(together) {
+            if !is_near(found, expected.norm) {
+                let expected = format!("{:e}, as the loop over examples has it", expected.norm);
+                return Err(failed("norms", format!("{found:e} in a batch"), expected));
+            }
+            let unpadded = self.sum_of(lm, std::slice::from_ref(unit), self.clip_norm).norms[0];
+            if !is_near(found, unpadded) {
+                let expected = format!("{unpadded:e}, as without padding");
+                return Err(failed("padding", format!("a norm of {found:e} with padding"), expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// No unit's clipped gradient is longer than the clip norm, and the sum is that of the loop.
+    fn check_clipping(
+        &self,
+        lm: &CausalLm<B>,
+        probe: &[Vec<Vec<u32>>],
+        alone: &[UnitGradient<B>],
+        clip_norm: f64,
+    ) -> Result<(), TrainError> {
+        for unit in probe {
+            let found = norm::<B>(&self.sum_of(lm, std::slice::from_ref(unit), clip_norm).by_path);
+            if found > clip_norm * (1.0 + ROUNDING) {
+                let found = format!("a clipped gradient of norm {found:e}");
+                return Err(failed("clipping", found, format!("at most {clip_norm:e}")));
+            }
+        }
+        let (mut expected, mut most) = (ByPath::<B>::new(), 0.0);
+        for unit in alone {
+            let factor = if unit.norm > clip_norm { clip_norm / unit.norm } else { 1.0 };
+            add::<B>(&mut expected, scaled::<B>(unit.by_path.clone(), factor));
+            most += unit.norm.min(clip_norm);
+        }
+        let found = self.sum_of(lm, probe, clip_norm).by_path;
+        self.check_paths(&found)?;
+        for (path, found) in found {
+            let expected = expected.remove(&path).unwrap_or_else(|| found.zeros_like());
+            let distance = norm::<B>(&BTreeMap::from([(path.clone(), found - expected)]));
+            // A distance that is no number is one.
+            if distance.is_nan() || distance > ROUNDING * most {
+                let found = format!("a sum {distance:e} away for {path}");
+                return Err(failed("clipped sum", found, format!("at most {:e}", ROUNDING * most)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum has a gradient for every parameter that training moves, and for no other.
+    fn check_paths(&self, sum: &ByPath<B>) -> Result<(), TrainError> {
+        let is_trained = |path: &String| self.trained.iter().any(|(trained, _)| trained == path);
+        if let Some((missing, _)) = self.trained.iter().find(|(path, _)| !sum.contains_key(path)) {
+            return Err(failed("parameters", format!("no gradient for {missing}"), "one".to_owned()));
+        }
+        match sum.keys().find(|path| !is_trained(path)) {
+            Some(path) => {
+                Err(failed("parameters", format!("a gradient for {path}"), "none: it is frozen".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The noise of each parameter, and of all, has the standard deviation that the accountant counts on
+    /// (Laurent & Massart, Annals of Statistics 28(5), 2000, Lemma 1); the answer is the noised sum.
+    fn check_noise(&self, sum: ByPath<B>) -> Result<ByPath<B>, TrainError> {
+        let Some(multiplier) = self.rule.noise_multiplier() else { return Ok(sum) };
+        let mut noised = sum.clone();
+        self.parts.add_noise(PROBE_STEP, &mut noised);
+        let deviation = multiplier * self.clip_norm;
+        if deviation == 0.0 {
+            return Ok(noised);
+        }
+        let x = (6.0 * (sum.len() + 1) as f64 / FALSE_ALARM).ln();
+        let check = |what: &str, squares: f64, n: usize| {
+            let n = n as f64;
+            let most = 2.0 * (n * x).sqrt() + 2.0 * x;
+            // Rounding of the sum to f32 adds a little.
+            if (squares - n).abs() <= most + ROUNDING * n {
+                return Ok(());
+            }
+            let found = format!("noise of deviation {:e} on {what}", deviation * (squares / n).sqrt());
+            Err(failed("noise", found, format!("{deviation:e} over {n} values")))
+        };
+        let (mut squares, mut n) = (0.0, 0);
+        for (path, before) in &sum {
+            let values = host::<B>(before);
+            let after = host::<B>(&noised[path]);
+            let standard =
+                |(after, before): (&f32, &f32)| (f64::from(*after) - f64::from(*before)) / deviation;
+            let own = after.iter().zip(&values).map(standard).map(|noise| noise * noise).sum::<f64>();
+            check(path, own, values.len())?;
+            squares += own;
+            n += values.len();
+        }
+        check("all parameters", squares, n)?;
+        Ok(noised)
+    }
+
+    /// One update moves what training moves and nothing else.
+    fn check_weights(
+        &self,
+        lm: &CausalLm<B>,
+        noised: ByPath<B>,
+        mut optimizer: Optimizer<B>,
+    ) -> Result<(), TrainError> {
+        let moves = |sum: &ByPath<B>, path: &str| {
+            sum.get(path).is_some_and(|g| host::<B>(g).iter().any(|value| *value != 0.0))
+        };
+        let moved: Vec<String> =
+            self.trained.iter().map(|(path, _)| path).filter(|path| moves(&noised, path)).cloned().collect();
+        let before = digests(lm);
+        let by_path = scaled::<B>(noised, 1.0 / self.expected_size);
+        // Large enough for every weight to change in f32, whatever the warm-up.
+        let after = digests(&optimizer.update(lm.clone(), Gradients { loss_nats: 0.0, by_path }, 1e-2));
+        for (path, digest) in before {
+            let (has_moved, should_move) = (after[&path] != digest, moved.contains(&path));
+            if has_moved != should_move {
+                let says = |moves| if moves { "moves" } else { "stays" };
+                let (found, expected) = (says(has_moved), says(should_move));
+                return Err(failed("weights", format!("{path} {found}"), format!("that it {expected}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of one unit.
+struct UnitGradient<B: TrainBackend> {
+    norm: f64,
+    by_path: ByPath<B>,
+}
+
+fn is_near(found: f64, expected: f64) -> bool {
+    (found - expected).abs() <= ROUNDING * expected.abs()
+}
+
+fn failed(check: &'static str, found: String, expected: String) -> TrainError {
+    TrainError::SelfCheck { check, found, expected }
+}
+
+/// A hash of each parameter's values.
+fn digests<B: TrainBackend>(lm: &CausalLm<B>) -> BTreeMap<String, blake3::Hash> {
+    let mut digests = BTreeMap::new();
+    Params::for_each(&lm.module, |path, _, values| {
+        let mut hasher = blake3::Hasher::new();
+        values.iter().for_each(|value| {
+            hasher.update(&value.to_le_bytes());
+        });
+        digests.insert(path.to_owned(), hasher.finalize());
+    });
+    digests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::private::parts::PrivateParts;
+    use crate::{NoiseKey, OptimizerConfig, Packing, Schedule, TrainData, TrainSettings, Validation};
+    use burn::backend::Autodiff;
+    use userprint_core::{Ragged, Seed, UserIdx};
+    use userprint_mitigate::{DpSampling, StopRule, TrainingRule};
+    use userprint_model::adapter::Targets;
+    use userprint_model::backend::Cpu;
+    use userprint_model::{LoraConfig, ModelConfig, gpt_neo};
+
+    type Backend = Autodiff<Cpu>;
+
+    fn config() -> ModelConfig {
+        gpt_neo::small(50, 32, 16, 2, 2).expect("sizes that fit together")
+    }
+
+    fn start() -> CausalLm<Backend> {
+        let lm = CausalLm::init(config().decoder, Seed(1), &Default::default());
+        trained(CausalLm::from_inner(&lm))
+    }
+
+    fn trained(lm: CausalLm<Backend>) -> CausalLm<Backend> {
+        let is_trained = lm.trained();
+        CausalLm { config: lm.config, module: Params::require_gradients(lm.module, is_trained) }
+    }
+
+    fn settings(sampling: DpSampling) -> TrainSettings {
+        TrainSettings {
+            rule: TrainingRule::dp_sgd(sampling, 0.2, 0.1, 0.7).expect("values in range"),
+            packing: Packing::Documents,
+            block_tokens: 32,
+            epochs: 1,
+            max_steps: u64::MAX,
+            learning_rate: 1e-3,
+            warmup_steps: 0,
+            schedule: Schedule::Linear,
+            optimizer: OptimizerConfig::ADAM,
+            evaluations: 1,
+            stop: StopRule::Never,
+            microbatch_size: 4,
+            delta: Some(1e-3),
+        }
+    }
+
+    /// The check of 60 examples of 20 users with these parts instead of sound ones.
+    fn check_with(
+        lm: &CausalLm<Backend>,
+        sampling: DpSampling,
+        parts: impl FnOnce(Box<dyn PrivateParts<Backend>>) -> Box<dyn PrivateParts<Backend>>,
+    ) -> Result<(), TrainError> {
+        let document = |row: u32| (0..3 + row % 20).map(move |i| (row * 7 + i * 3) % 49 + 1);
+        let documents: Ragged<u32> = (0..60).map(|row| document(row).collect::<Vec<_>>()).collect();
+        let owners: Vec<UserIdx> = (0..60).map(|row| UserIdx(row / 3)).collect();
+        let validation = Validation::default();
+        let data =
+            TrainData { documents: &documents, owners: &owners, separator: 0, validation: &validation };
+        let steps = PrivateSteps::new(lm, &data, &settings(sampling), &NoiseKey::new([7; 32]))?;
+        let steps = PrivateSteps { parts: parts(steps.parts), ..steps };
+        steps.self_check(lm, Optimizer::new(OptimizerConfig::ADAM))
+    }
+
+    const SAMPLINGS: [DpSampling; 3] = [
+        DpSampling::Examples,
+        DpSampling::CappedUsers { examples_per_user: 3 },
+        DpSampling::Users { examples_per_user: 2 },
+    ];
+
+    #[test]
+    fn sound_parts_pass() {
+        for sampling in SAMPLINGS {
+            check_with(&start(), sampling, |parts| parts).unwrap_or_else(|e| panic!("{sampling:?}: {e}"));
+        }
+    }
+
+    #[test]
+    fn adapters_pass() {
+        let lm = CausalLm::<Cpu>::init(config().decoder, Seed(1), &Default::default());
+        let target_modules = Targets::Names(vec!["q_proj".into(), "c_fc".into()]);
+        let lora = LoraConfig { rank: 2, alpha: 4.0, rank_stabilised: false, target_modules };
+        let lm = lm.with_fresh_adapters(&config(), &lora, Seed(2)).expect("modules of this family");
+        let lm = trained(CausalLm::from_inner(&lm));
+        check_with(&lm, DpSampling::Examples, |parts| parts).expect("sound parts pass");
+    }
+
+    /// One way not to do what the claim says; everything else as the sound parts do.
+    #[derive(Clone, Copy, Debug)]
+    enum Fault {
+        HalvedNoise,
+        NoNoiseOnEmbedding,
+        ShuffledSamples,
+        FewUnits,
+        UnclippedEmbedding,
+        UnclippedUnits,
+        NormsOfPadding,
+        FrozenEmbedding,
+        OtherRate,
+    }
+
+    #[derive(Debug)]
+    struct Broken {
+        sound: Box<dyn PrivateParts<Backend>>,
+        fault: Fault,
+    }
+
+    impl PrivateParts<Backend> for Broken {
+        fn sample(&self, step: u64) -> Vec<usize> {
+            match self.fault {
+                // A fixed size, as of a shuffled order cut into batches.
+                Fault::ShuffledSamples => (0..12).map(|i| (i * 5 + step as usize) % 20).collect(),
+                Fault::FewUnits => self.sound.sample(step).into_iter().map(|unit| unit % 10).collect(),
+                _ => self.sound.sample(step),
+            }
+        }
+
+        fn clipped_sum(
+            &self,
+            lm: &CausalLm<Backend>,
+            batch: &UnitBatch<Backend>,
+            clip_norm: f64,
+        ) -> ClippedSum<Backend> {
+            let mut sum = self.sound.clipped_sum(lm, batch, clip_norm);
+            let unclipped = || self.sound.clipped_sum(lm, batch, f64::INFINITY);
+            match self.fault {
+                Fault::UnclippedEmbedding => {
+                    let embedding = unclipped().by_path.remove("wte.weight").expect("an embedding");
+                    sum.by_path.insert("wte.weight".to_owned(), embedding);
+                }
+                Fault::UnclippedUnits => sum.by_path = unclipped().by_path,
+                Fault::NormsOfPadding if sum.norms.len() > 1 => sum.norms[1] *= 1.1,
+                Fault::FrozenEmbedding => drop(sum.by_path.remove("wte.weight")),
+                _ => {}
+            }
+            sum
+        }
+
+        fn add_noise(&self, step: u64, sum: &mut ByPath<Backend>) {
+            let before = sum.clone();
+            self.sound.add_noise(step, sum);
+            match self.fault {
+                Fault::HalvedNoise => {
+                    sum.iter_mut().for_each(|(path, noised)| {
+                        *noised = (noised.clone() + before[path].clone()).div_scalar(2.0);
+                    });
+                }
+                Fault::NoNoiseOnEmbedding => {
+                    sum.insert("wte.weight".to_owned(), before["wte.weight"].clone());
+                }
+                _ => {}
+            }
+        }
+
+        fn rule(&self) -> TrainingRule {
+            match (self.fault, self.sound.rule()) {
+                (
+                    Fault::OtherRate,
+                    TrainingRule::DpSgd { sampling, sampling_probability: q, clip_norm, noise_multiplier },
+                ) => TrainingRule::DpSgd {
+                    sampling,
+                    sampling_probability: q / 2.0,
+                    clip_norm,
+                    noise_multiplier,
+                },
+                (_, rule) => rule,
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_caught(fault: Fault, expected: &str) {
+        for sampling in SAMPLINGS {
+            let broken = |sound| Box::new(Broken { sound, fault }) as Box<dyn PrivateParts<Backend>>;
+            match check_with(&start(), sampling, broken) {
+                Err(TrainError::SelfCheck { check, .. }) => assert_eq!(check, expected, "{sampling:?}"),
+                other => panic!("{fault:?} with {sampling:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn halved_noise_is_caught() {
+        check_caught(Fault::HalvedNoise, "noise");
+    }
+
+    #[test]
+    fn a_parameter_without_noise_is_caught() {
+        check_caught(Fault::NoNoiseOnEmbedding, "noise");
+    }
+
+    #[test]
+    fn shuffled_sampling_is_caught() {
+        check_caught(Fault::ShuffledSamples, "sample sizes");
+    }
+
+    #[test]
+    fn units_that_are_never_drawn_are_caught() {
+        check_caught(Fault::FewUnits, "sampled units");
+    }
+
+    #[test]
+    fn a_clip_skipped_on_the_embedding_is_caught() {
+        check_caught(Fault::UnclippedEmbedding, "clipping");
+    }
+
+    #[test]
+    fn no_clipping_is_caught() {
+        check_caught(Fault::UnclippedUnits, "clipping");
+    }
+
+    #[test]
+    fn padding_that_counts_is_caught() {
+        check_caught(Fault::NormsOfPadding, "norms");
+    }
+
+    #[test]
+    fn a_parameter_without_gradient_is_caught() {
+        check_caught(Fault::FrozenEmbedding, "parameters");
+    }
+
+    #[test]
+    fn a_sampler_of_another_rate_than_the_accountant_s_is_caught() {
+        check_caught(Fault::OtherRate, "accounting");
+    }
+}

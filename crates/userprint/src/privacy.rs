@@ -1,0 +1,202 @@
+//! The privacy of a training, as the experiment file asks for it, and the rule and claim that come of it.
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use userprint_mitigate::{
+    BatchChoice, Claim, DpSampling, Length, Plan, PlanWarning, PrivacyTarget, PrivacyUnit, TrainingRule,
+};
+use userprint_privacy::TradeOff;
+use userprint_train::TrainSettings;
+
+/// `[target.training.privacy]` as it stands in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPrivacy {
+    pub(crate) sampling: Sampling,
+    pub(crate) examples_per_user: Option<u32>,
+    pub(crate) epsilon: Option<f64>,
+    pub(crate) noise_multiplier: Option<f64>,
+    pub(crate) delta: f64,
+    pub(crate) batch_factor: Option<f64>,
+}
+
+/// What coins are tossed for, by its name in the file.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sampling {
+    Examples,
+    CappedUsers,
+    Users,
+}
+
+/// How private a training is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PrivacyChoice {
+    pub(crate) sampling: DpSampling,
+    batch: BatchChoice,
+    noise: Noise,
+    delta: f64,
+    clip_norm: f64,
+}
+
+/// How much noise.
+#[derive(Clone, Copy, Debug)]
+enum Noise {
+    /// This multiple of the clip norm.
+    Multiplier(f64),
+    /// As little as keeps this epsilon.
+    Epsilon(f64),
+}
+
+/// What is trained on, counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) n_examples: u64,
+    pub(crate) n_users: u64,
+    /// That training moves.
+    pub(crate) n_parameters: u64,
+}
+
+impl RawPrivacy {
+    /// Checks everything that can be checked before the data are counted.
+    pub(crate) fn check(
+        &self,
+        batch_size: Option<u32>,
+        clip_norm: Option<f64>,
+    ) -> anyhow::Result<PrivacyChoice> {
+        let sampling = match (self.sampling, self.examples_per_user) {
+            (Sampling::Examples, None) => DpSampling::Examples,
+            (Sampling::Examples, Some(_)) => bail!(
+                "sampling is \"examples\" with examples_per_user: a bound on users is for \"capped_users\" and \"users\""
+            ),
+            (Sampling::CappedUsers, Some(examples_per_user)) => DpSampling::CappedUsers { examples_per_user },
+            (Sampling::Users, Some(examples_per_user)) => DpSampling::Users { examples_per_user },
+            (Sampling::CappedUsers | Sampling::Users, None) => {
+                bail!("examples_per_user is missing: the most examples of a user that a step may use")
+            }
+        };
+        let noise = match (self.epsilon, self.noise_multiplier) {
+            (Some(epsilon), None) => Noise::Epsilon(epsilon),
+            (None, Some(multiplier)) => Noise::Multiplier(multiplier),
+            _ => bail!("expected one of `epsilon`, to be kept, and `noise_multiplier`"),
+        };
+        let batch = match (batch_size, self.batch_factor) {
+            (Some(batch_size), None) => BatchChoice::Expected(batch_size.into()),
+            (None, Some(factor)) if self.epsilon.is_some() => BatchChoice::WithinFactor(factor),
+            (None, Some(_)) => {
+                bail!("batch_factor needs `epsilon`: it finds the batch that keeps it with little noise")
+            }
+            _ => bail!("expected one of `batch_size` of the training, as an average, and `batch_factor`"),
+        };
+        let clip_norm = clip_norm.context("clip_norm is missing: what each gradient is clipped to")?;
+        if !(self.delta > 0.0 && self.delta < 1.0) {
+            bail!(
+                "delta is {}, expected a number above 0 and below one over the number of users or examples",
+                self.delta
+            );
+        }
+        let choice = PrivacyChoice { sampling, batch, noise, delta: self.delta, clip_norm };
+        choice.rule(1.0, choice.multiplier_or(1.0))?;
+        Ok(choice)
+    }
+}
+
+impl PrivacyChoice {
+    fn rule(&self, sampling_probability: f64, noise_multiplier: f64) -> anyhow::Result<TrainingRule> {
+        Ok(TrainingRule::dp_sgd(self.sampling, sampling_probability, self.clip_norm, noise_multiplier)?)
+    }
+
+    fn multiplier_or(&self, otherwise: f64) -> f64 {
+        match self.noise {
+            Noise::Multiplier(multiplier) => multiplier,
+            Noise::Epsilon(_) => otherwise,
+        }
+    }
+
+    /// Stands for the rule until the data are counted: without noise, so that nothing could be claimed by it.
+    pub(crate) fn provisional_rule(&self) -> anyhow::Result<TrainingRule> {
+        self.rule(1.0, 0.0)
+    }
+
+    /// The settings with the rule for these data, and what was planned where an epsilon is to be kept.
+    pub(crate) fn settle(
+        &self,
+        settings: &TrainSettings,
+        counts: Counts,
+    ) -> anyhow::Result<(TrainSettings, Option<Plan>)> {
+        let settings = TrainSettings { delta: Some(self.delta), ..settings.clone() };
+        match self.noise {
+            Noise::Multiplier(noise_multiplier) => {
+                let BatchChoice::Expected(batch) = self.batch else { bail!("batch_factor needs `epsilon`") };
+                let n_sampled = counts.of(self.sampling.sampled_unit());
+                if batch > n_sampled {
+                    bail!("batch_size is {batch}, expected at most the {n_sampled} that are sampled from");
+                }
+                let rule = self.rule(batch as f64 / n_sampled as f64, noise_multiplier)?;
+                Ok((TrainSettings { rule, ..settings }, None))
+            }
+            Noise::Epsilon(epsilon) => {
+                let plan = self.target(epsilon, &settings, counts).plan()?;
+                let rule = plan.rule(self.clip_norm)?;
+                Ok((TrainSettings { rule, max_steps: plan.steps, ..settings }, Some(plan)))
+            }
+        }
+    }
+
+    fn target(&self, epsilon: f64, settings: &TrainSettings, counts: Counts) -> PrivacyTarget {
+        let n_sampled = counts.of(self.sampling.sampled_unit());
+        let length = match self.batch {
+            _ if settings.max_steps == u64::MAX => Length::Epochs(settings.epochs),
+            BatchChoice::Expected(batch) if batch > 0 => {
+                let all = n_sampled.saturating_mul(settings.epochs.into()).div_ceil(batch);
+                Length::Steps(all.min(settings.max_steps))
+            }
+            _ => Length::Steps(settings.max_steps),
+        };
+        PrivacyTarget {
+            epsilon,
+            delta: self.delta,
+            sampling: self.sampling,
+            length,
+            batch: self.batch,
+            n_examples: counts.n_examples,
+            n_users: counts.n_users,
+            n_parameters: counts.n_parameters,
+        }
+    }
+}
+
+impl Counts {
+    fn of(self, unit: PrivacyUnit) -> u64 {
+        match unit {
+            PrivacyUnit::Example => self.n_examples,
+            PrivacyUnit::User => self.n_users,
+        }
+    }
+}
+
+/// What a training promises, beside its checkpoint and in the results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Promise {
+    /// What may be claimed.
+    pub(crate) claim: Claim,
+    /// What makes it doubtful whether the training can learn anything.
+    pub(crate) warnings: Vec<PlanWarning>,
+}
+
+impl Promise {
+    /// The most that the AUROC across users of a run may be, in expectation over who is held in; `None` where the promise is
+    /// about examples, which bounds no attack on whole users.
+    pub(crate) fn auroc_cap(&self) -> Option<f64> {
+        if self.claim.unit() != PrivacyUnit::User {
+            return None;
+        }
+        let trade_off = TradeOff::epsilon_delta(self.claim.epsilon(), self.claim.delta()).ok()?;
+        Some(
+            trade_off
+                .expected_run_auroc_cap()
+                .value()
+                .min(trade_off.expected_run_auroc_cap_by_midpoint().value()),
+        )
+    }
+}
