@@ -13,11 +13,12 @@ use userprint_core::{Detail, Fingerprinter, Ragged, Seed, Tokenize, UserIdx};
 use userprint_data::{Corpus, Population, PopulationConfig};
 use userprint_mitigate::{BatchChoice, Claim, DpSampling, Length, PrivacyTarget, StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
-use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ScoringOptions, checkpoint, gpt_neo};
+use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, checkpoint, gpt_neo};
 use userprint_score::Scorer;
 use userprint_stats::audit::{CoinFlips, GuessCounts, PrivacyClaim, Verdict};
 use userprint_train::{
-    Checkpoints, NoiseKey, Packing, Randomness, StepReport, TrainData, TrainSettings, Validation, train,
+    Checkpoints, NoiseKey, OptimizerConfig, Packing, Randomness, Schedule, StepReport, TrainData,
+    TrainSettings, Validation, train,
 };
 
 const CANARIES: usize = 600;
@@ -80,120 +81,153 @@ fn population() -> Vec<Vec<String>> {
     (0..60).map(texts).collect()
 }
 
-/// Trains by the rule on everybody and on the canaries that coins include; what the canaries then show.
-fn audit(
+/// Who there is: all canaries with their coins, and what the training sees.
+struct World {
     canary: Canary,
-    rule_for: impl FnOnce(PrivacyTarget) -> TrainingRule,
-    n_guesses: usize,
-) -> (UserAudit, Option<Claim>) {
-    let (canaries, population) = (canaries(canary), population());
-    let coins = CoinFlips::toss(CANARIES, 7).expect("canaries");
-    let included = canaries.iter().zip(coins.heads()).filter(|(_, heads)| **heads).map(|(texts, _)| texts);
-    let users: Vec<&Vec<String>> = population.iter().chain(included).collect();
-    let all: Vec<&str> = canaries.iter().chain(&population).flatten().map(String::as_str).collect();
-    // Often enough for a canary's own word to be one token.
-    let keys = canaries.iter().flatten().filter_map(|text| text.split(' ').next());
-    let often: Vec<&str> = keys.flat_map(|key| [key; 100]).chain(all).collect();
-    let tokenizer = HfTokenizer::train(&often, VOCABULARY).expect("room for all bytes");
-    let (mut documents, mut owners) = (Ragged::new(), Vec::new());
-    for (user, texts) in users.iter().enumerate() {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        for ids in tokenizer.encode(&texts).expect("all bytes have ids").ids.rows() {
-            documents.push(ids.iter().copied());
-            owners.push(UserIdx(user as u32));
+    canaries: Vec<Vec<String>>,
+    coins: CoinFlips,
+    tokenizer: HfTokenizer,
+    documents: Ragged<u32>,
+    owners: Vec<UserIdx>,
+    validation: Validation,
+    start: CausalLm<Cpu>,
+    config: ModelConfig,
+}
+
+impl World {
+    fn new(canary: Canary) -> Self {
+        let (canaries, population) = (canaries(canary), population());
+        let coins = CoinFlips::toss(CANARIES, 7).expect("canaries");
+        // Often enough for a canary's own word to be one token.
+        let keys = canaries.iter().flatten().filter_map(|text| text.split(' ').next());
+        let all = canaries.iter().chain(&population).flatten().map(String::as_str);
+        let often: Vec<&str> = keys.flat_map(|key| [key; 100]).chain(all).collect();
+        let tokenizer = HfTokenizer::train(&often, VOCABULARY).expect("room for all bytes");
+        let included =
+            canaries.iter().zip(coins.heads()).filter(|(_, heads)| **heads).map(|(texts, _)| texts);
+        let (mut documents, mut owners) = (Ragged::new(), Vec::new());
+        for (user, texts) in population.iter().chain(included).enumerate() {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            for ids in tokenizer.encode(&texts).expect("all bytes have ids").ids.rows() {
+                documents.push(ids.iter().copied());
+                owners.push(UserIdx(user as u32));
+            }
+        }
+        let validation = Validation { held_in: population[0].clone(), held_out: Vec::new() };
+        let config = gpt_neo::small(VOCABULARY, CONTEXT, 32, 2, 2).expect("sizes that fit together");
+        let start = CausalLm::init(config.decoder.clone(), Seed(3), &Default::default());
+        Self { canary, canaries, coins, tokenizer, documents, owners, validation, start, config }
+    }
+
+    /// Whose privacy is to be kept, on these data.
+    fn target(&self, epsilon: f64) -> PrivacyTarget {
+        let (n_examples, n_users) =
+            (self.documents.n_rows() as u64, self.owners.last().map_or(0, |last| last.0 + 1));
+        let n_sampled = match self.canary {
+            Canary::Example => n_examples,
+            Canary::User => u64::from(n_users),
+        };
+        PrivacyTarget {
+            epsilon,
+            delta: DELTA,
+            sampling: self.canary.sampling(),
+            length: Length::Steps(STEPS),
+            batch: BatchChoice::Expected((SAMPLING_PROBABILITY * n_sampled as f64) as u64),
+            n_examples,
+            n_users: n_users.into(),
+            n_parameters: 1,
         }
     }
-    let config = gpt_neo::small(VOCABULARY, CONTEXT, 32, 2, 2).expect("sizes that fit together");
-    let start = CausalLm::<Cpu>::init(config.decoder.clone(), Seed(3), &Default::default());
-    let sampled = match canary {
-        Canary::Example => documents.n_rows(),
-        Canary::User => users.len(),
-    };
-    let rule = rule_for(PrivacyTarget {
-        epsilon: 1.0,
-        delta: DELTA,
-        sampling: canary.sampling(),
-        length: Length::Steps(STEPS),
-        batch: BatchChoice::Expected((SAMPLING_PROBABILITY * sampled as f64) as u64),
-        n_examples: documents.n_rows() as u64,
-        n_users: users.len() as u64,
-        n_parameters: 1,
-    });
-    let settings = TrainSettings {
-        rule,
-        packing: Packing::Documents,
-        block_tokens: CONTEXT,
-        epochs: u32::MAX,
-        max_steps: STEPS,
-        learning_rate: 1e-2,
-        warmup_steps: 5,
-        evaluations: 1,
-        checkpoint_every: None,
-        stop: StopRule::Never,
-        microbatch_size: 32,
-        delta: Some(DELTA),
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let validation = Validation { held_in: population[0].clone(), held_out: Vec::new() };
-    let data = TrainData { documents: &documents, owners: &owners, separator: BOS, validation: &validation };
-    let fingerprint = Fingerprinter::new().with("audit").finish();
-    let checkpoints =
-        Checkpoints { folder: folder.path(), config: &config, tokenizer: &tokenizer, fingerprint };
-    let randomness = Randomness { seed: Seed(5), noise_key: Some(NoiseKey::new([42; 32])) };
-    let mut watch = |_: &StepReport| ControlFlow::Continue(());
-    let outcome =
-        train::<Cpu>(&start, &data, &settings, &randomness, &checkpoints, &mut watch).expect("it trains");
-    let target = checkpoint::load::<Cpu>(folder.path(), &Default::default()).expect("it was kept").0;
 
-    let tokenizer = Arc::new(tokenizer);
-    let options = ScoringOptions { bos_token: Some(BOS), ..ScoringOptions::default() };
-    let score = |id: &str, lm| {
-        let scorer = LocalScorer::new(id, lm, tokenizer.clone(), options);
-        let texts: Vec<&str> = canaries.iter().flatten().map(String::as_str).collect();
-        scorer.score(&texts, Detail::Total).expect("texts with tokens").log_likelihood
-    };
-    let (target, reference) = (score("target", target), score("reference", start));
-    let ratios: Vec<f64> =
-        target.iter().zip(reference).map(|(target, reference)| target - reference).collect();
+    /// The trained model, and what the training claims.
+    fn train(&self, rule: TrainingRule) -> (CausalLm<Cpu>, Option<Claim>) {
+        let settings = TrainSettings {
+            rule,
+            packing: Packing::Documents,
+            block_tokens: CONTEXT,
+            epochs: u32::MAX,
+            max_steps: STEPS,
+            learning_rate: 1e-2,
+            warmup_steps: 5,
+            schedule: Schedule::Linear,
+            optimizer: OptimizerConfig::ADAM,
+            evaluations: 1,
+            checkpoint_every: None,
+            stop: StopRule::Never,
+            microbatch_size: 32,
+            delta: Some(DELTA),
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let Self { documents, owners, validation, config, tokenizer, .. } = self;
+        let data = TrainData { documents, owners, separator: BOS, validation };
+        let fingerprint = Fingerprinter::new().with("audit").finish();
+        let checkpoints = Checkpoints { folder: folder.path(), config, tokenizer, fingerprint };
+        let randomness = Randomness { seed: Seed(5), noise_key: Some(NoiseKey::new([42; 32])) };
+        let mut watch = |_: &StepReport| ControlFlow::Continue(());
+        let outcome = train::<Cpu>(&self.start, &data, &settings, &randomness, &checkpoints, &mut watch);
+        let trained = checkpoint::load(folder.path(), &Default::default()).expect("it was kept").0;
+        (trained, outcome.expect("it trains").claim)
+    }
+
+    /// Log-likelihood of each canary.
+    fn score(&self, id: &str, lm: CausalLm<Cpu>) -> Vec<f64> {
+        let options = ScoringOptions { bos_token: Some(BOS), ..ScoringOptions::default() };
+        let scorer = LocalScorer::new(id, lm, Arc::new(self.tokenizer.clone()), options);
+        let texts: Vec<&str> = self.canaries.iter().flatten().map(String::as_str).collect();
+        let found = scorer.score(&texts, Detail::Total).expect("texts with tokens").log_likelihood;
+        found.chunks(self.canary.n_documents()).map(|own| own.iter().sum()).collect()
+    }
+}
+
+/// Trains by the rule on everybody and on the canaries that coins include; what the canaries then show.
+fn audit(world: &World, rule: TrainingRule) -> (UserAudit, Option<Claim>) {
+    let (trained, claim) = world.train(rule);
+    let (target, reference) = (world.score("target", trained), world.score("reference", world.start.clone()));
     let statistics = UserStatistics {
         user: (0..CANARIES as u32).map(UserIdx).collect(),
-        held_in: coins.heads().to_vec(),
-        statistic: ratios.chunks(canary.n_documents()).map(|own| own.iter().sum()).collect(),
-        n_examples: vec![canary.n_documents() as u32; CANARIES],
+        held_in: world.coins.heads().to_vec(),
+        statistic: target.iter().zip(reference).map(|(target, reference)| target - reference).collect(),
+        n_examples: vec![world.canary.n_documents() as u32; CANARIES],
     };
-    let guesses = GuessCounts { n_in: n_guesses / 2, n_out: n_guesses / 2 };
-    let claim = outcome.claim.as_ref();
-    let claim = claim.map(|claim| PrivacyClaim::new(claim.epsilon(), claim.delta()).expect("a claim"));
-    let plan = AuditPlan { guesses, delta: DELTA, claim };
-    (audit_users(&statistics, &coins, &plan).expect("one statistic a coin"), outcome.claim)
+    let guesses = GuessCounts { n_in: GUESSES / 2, n_out: GUESSES / 2 };
+    let claimed = claim.as_ref();
+    let claimed = claimed.map(|claim| PrivacyClaim::new(claim.epsilon(), claim.delta()).expect("a claim"));
+    let plan = AuditPlan { guesses, delta: DELTA, claim: claimed };
+    (audit_users(&statistics, &world.coins, &plan).expect("one statistic a coin"), claim)
 }
 
 /// The lower bound stays under the claim; one above it at .05 alone is a warning.
 #[track_caller]
 fn check_claim(canary: Canary, epsilon: f64) {
-    let rule = |target: PrivacyTarget| {
-        let plan = PrivacyTarget { epsilon, ..target }.plan().expect("a target that can be kept");
-        plan.rule(CLIP_NORM).expect("values in range")
-    };
-    let (found, claim) = audit(canary, rule, GUESSES);
+    let world = World::new(canary);
+    let plan = world.target(epsilon).plan().expect("a target that can be kept");
+    let (found, claim) = audit(&world, plan.rule(CLIP_NORM).expect("values in range"));
     let claim = claim.expect("there is noise");
     assert!(claim.epsilon() <= epsilon && claim.epsilon() > 0.99 * epsilon, "{claim}");
-    eprintln!(
-        "{claim}: {} of {} right, {:?}",
-        found.guessed.n_correct(),
-        found.guessed.n_guesses(),
-        found.bounds
-    );
+    say(&claim, &found);
     assert_ne!(found.verdict, Some(Verdict::Fail), "{claim}: {:?}", found.bounds);
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a bound above the claim at .05 alone is a warning, which must be seen"
+)]
+fn say(claim: &Claim, found: &UserAudit) {
+    let UserAudit { guessed, bounds, .. } = found;
+    let (right, all) = (guessed.n_correct(), guessed.n_guesses());
+    let warning = if found.verdict == Some(Verdict::Warn) { "WARNING: " } else { "" };
+    let [warn, fail] = [bounds.warn().epsilon, bounds.fail().epsilon];
+    eprintln!(
+        "{warning}{claim}: {right} of {all} right, epsilon at least {warn:.2} at .05, {fail:.2} at .001"
+    );
 }
 
 /// Without noise the same audit sees the canaries.
 #[track_caller]
 fn check_sees(canary: Canary) {
-    let rule = |target: PrivacyTarget| {
-        TrainingRule::dp_sgd(target.sampling, SAMPLING_PROBABILITY, CLIP_NORM, 0.0).expect("values in range")
-    };
-    let (found, claim) = audit(canary, rule, GUESSES);
+    let world = World::new(canary);
+    let rule = TrainingRule::dp_sgd(canary.sampling(), SAMPLING_PROBABILITY, CLIP_NORM, 0.0);
+    let (found, claim) = audit(&world, rule.expect("values in range"));
     assert_eq!(claim, None);
     let bound = found.bounds.warn().epsilon;
     assert!(bound >= 3.0, "{} of {} right: {bound}", found.guessed.n_correct(), found.guessed.n_guesses());

@@ -19,7 +19,9 @@ use userprint_model::{
     CausalLm, HfTokenizer, LocalScorer, LoraConfig, ModelConfig, ScoringOptions, Targets, adapter, checkpoint,
 };
 use userprint_score::Scorer;
-use userprint_train::{Checkpoints, Packing, StepReport, TrainData, TrainSettings, Validation, train};
+use userprint_train::{
+    Checkpoints, OptimizerConfig, Packing, Schedule, StepReport, TrainData, TrainSettings, Validation, train,
+};
 
 /// Nats that a token's log-probability may be apart.
 const TOLERANCE: f64 = 2e-4;
@@ -93,6 +95,8 @@ fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
         max_steps: 3,
         learning_rate: 2e-2,
         warmup_steps: 0,
+        schedule: Schedule::Linear,
+        optimizer: OptimizerConfig::ADAM,
         evaluations: 1,
         checkpoint_every: None,
         stop: StopRule::Never,

@@ -17,7 +17,8 @@ use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, LocalScorer, ModelConfig, ScoringOptions, checkpoint, gpt_neo};
 use userprint_score::Scorer;
 use userprint_train::{
-    Checkpoints, Packing, StepReport, Tokenized, TrainData, TrainSettings, Validation, tokenize, train,
+    Checkpoints, OptimizerConfig, Packing, Schedule, StepReport, Tokenized, TrainData, TrainSettings,
+    Validation, tokenize, train,
 };
 
 /// Users on each side, and as many who are public.
@@ -92,6 +93,8 @@ impl World {
             max_steps,
             learning_rate: 1e-2,
             warmup_steps: 10,
+            schedule: Schedule::Linear,
+            optimizer: OptimizerConfig::ADAM,
             evaluations: 6,
             checkpoint_every: None,
             stop: StopRule::Never,

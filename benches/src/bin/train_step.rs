@@ -11,7 +11,7 @@ use rand::RngExt;
 use userprint_core::Seed;
 use userprint_model::backend::Cpu;
 use userprint_model::{Batch, CausalLm, checkpoint};
-use userprint_train::{Gradients, Optimizer, UnitBatch, clipped_sum, gradients};
+use userprint_train::{Gradients, Optimizer, OptimizerConfig, UnitBatch, clipped_sum, gradients};
 
 /// Time training steps on random tokens.
 #[derive(Debug, Parser)]
@@ -76,7 +76,7 @@ fn main() -> anyhow::Result<()> {
     let mut rng = Seed(0).named("tokens").rng();
     let draw = |_| (0..=args.block).map(|_| rng.random_range(0..config.decoder.vocab_size as u32)).collect();
     let sequences: Vec<Vec<u32>> = (0..args.batch).map(draw).collect();
-    let mut optimizer = Optimizer::default();
+    let mut optimizer = Optimizer::new(OptimizerConfig::ADAM);
     let mut times = Vec::new();
     for step in 0..args.steps + 2 {
         let start = Instant::now();

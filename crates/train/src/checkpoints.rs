@@ -10,7 +10,7 @@ use userprint_model::checkpoint::{self, NamedTensors};
 use userprint_model::weights::{self, Weights};
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, ModelError, Params};
 
-use crate::{CurvePoint, Optimizer, TrainError};
+use crate::{CurvePoint, Optimizer, OptimizerConfig, TrainError};
 
 /// Where training keeps its state and the best model so far.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Checkpoints<'a> {
     pub fingerprint: Fingerprint,
 }
 
-/// How far training has come, besides weights and moments.
+/// How far training has come, besides weights and what the optimiser keeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) step: u64,
@@ -62,7 +62,7 @@ impl Checkpoints<'_> {
         checkpoint::save_whole(&self.folder.join(step_folder(step)), lm, self.config, self.tokenizer)
     }
 
-    /// Writes the state: weights, moments, progress.
+    /// Writes the state: weights, what the optimiser keeps, progress.
     pub(crate) fn write_state<B: AutodiffBackend>(
         &self,
         lm: &CausalLm<B>,
@@ -76,12 +76,10 @@ impl Checkpoints<'_> {
                 tensors.insert(format!("weight.{path}"), (shape.to_vec(), values));
             }
         });
-        for (path, (first, second)) in &optimizer.moments {
-            for (kind, tensor) in [("first", first), ("second", second)] {
-                let data = tensor.to_data().convert::<f32>();
-                let values: Vec<f32> = data.into_vec().expect("converted to f32 just above");
-                tensors.insert(format!("{kind}.{path}"), (vec![values.len()], values));
-            }
+        for (key, tensor) in &optimizer.kept {
+            let data = tensor.to_data().convert::<f32>();
+            let values: Vec<f32> = data.into_vec().expect("converted to f32 just above");
+            tensors.insert(key.clone(), (vec![values.len()], values));
         }
         let progress = serde_json::to_string(progress).expect("plain numbers become JSON");
         let metadata = [("fingerprint", self.fingerprint.hex()), ("progress", progress)];
@@ -94,6 +92,7 @@ impl Checkpoints<'_> {
     pub(crate) fn read_state<B: AutodiffBackend>(
         &self,
         lm: &mut CausalLm<B>,
+        optimizer: OptimizerConfig,
         device: &B::Device,
         key_id: Option<&str>,
     ) -> Result<Option<(Optimizer<B>, Progress)>, TrainError> {
@@ -130,15 +129,13 @@ impl Checkpoints<'_> {
         if let Some(error) = failure {
             return Err(error);
         }
-        let mut optimizer = Optimizer { step: progress.step, ..Optimizer::default() };
+        let mut optimizer = Optimizer { step: progress.step, ..Optimizer::new(optimizer) };
         if progress.step > 0 {
             for (path, n) in trained {
-                let moment = |kind| {
-                    let values = read(kind, &path, n)?;
-                    Ok::<_, TrainError>(Tensor::from_data(TensorData::new(values, [n]), device))
-                };
-                let moments = (moment("first")?, moment("second")?);
-                optimizer.moments.insert(path, moments);
+                for kind in optimizer.config.kinds() {
+                    let values = TensorData::new(read(kind, &path, n)?, [n]);
+                    optimizer.kept.insert(format!("{kind}.{path}"), Tensor::from_data(values, device));
+                }
             }
         }
         Ok(Some((optimizer, progress)))

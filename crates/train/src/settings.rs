@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use userprint_mitigate::{ClipUnit, StopRule, TrainingRule};
 
-use crate::TrainError;
+use crate::{OptimizerConfig, Schedule, TrainError};
 
 /// How documents become training sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,12 @@ pub struct TrainSettings {
     pub max_steps: u64,
     /// The highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
-    /// Steps of linear warm-up; linear decay towards 0 follows.
+    /// Steps of linear warm-up.
     pub warmup_steps: u64,
+    /// How the learning rate goes on after the warm-up.
+    pub schedule: Schedule,
+    /// How gradients become updates.
+    pub optimizer: OptimizerConfig,
     /// How often validation losses are measured and the state is written, evenly spaced.
     pub evaluations: u32,
     /// Keeps the models of each so many steps, and of the last, in [`step_folder`](crate::step_folder)s.
@@ -75,6 +79,7 @@ impl TrainSettings {
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return refuse("learning_rate", self.learning_rate.to_string(), "a positive number");
         }
+        self.optimizer.check()?;
         if self.evaluations == 0 {
             return refuse("evaluations", "0".to_owned(), "at least 1");
         }

@@ -15,8 +15,8 @@ use crate::gradients::accumulated;
 use crate::private::{PrivateGradients, PrivateSteps};
 use crate::units::summed;
 use crate::{
-    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, Sequences, StepReport, TrainBackend,
-    TrainError, TrainSettings, clipped_sum, learning_rate,
+    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, OptimizerConfig, Sequences, StepReport,
+    TrainBackend, TrainError, TrainSettings, clipped_sum, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -143,10 +143,10 @@ pub fn train<B: KernelBackend>(
     let total = steps.total(settings);
     let claim = steps.claim(total, settings)?;
     let key_id = randomness.noise_key.as_ref().map(NoiseKey::id);
-    let resumed = checkpoints.read_state(&mut lm, &device, key_id.as_deref())?;
+    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, &device, key_id.as_deref())?;
     let (optimizer, progress) = resumed.unwrap_or_else(|| {
         let progress = Progress { key_id: key_id.filter(|_| steps.is_private()), ..Progress::default() };
-        (Optimizer::default(), progress)
+        (Optimizer::new(settings.optimizer), progress)
     });
     let mut run = Run { lm, optimizer, progress, data, settings, checkpoints, steps, total, losses: vec![] };
     run.go(hook)?;
@@ -291,7 +291,8 @@ impl<B: TrainBackend> Run<'_, B> {
     fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
         let is_over = self.progress.ended || self.progress.step >= self.total;
         if let (Steps::Private(steps), false) = (&self.steps, is_over) {
-            steps.self_check(&self.lm, Optimizer::default())?;
+            // Adam in any case: its updates are as long for any gradient, and none where there is none.
+            steps.self_check(&self.lm, Optimizer::new(OptimizerConfig::ADAM))?;
         }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
@@ -324,7 +325,8 @@ impl<B: TrainBackend> Run<'_, B> {
     /// One update; the loss before it, and the tokens predicted.
     fn step(&mut self) -> Result<(Option<f64>, u64), TrainError> {
         let step = self.progress.step + 1;
-        let rate = learning_rate(self.settings.learning_rate, step, self.settings.warmup_steps, self.total);
+        let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
+        let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
         let (found, loss, n_tokens) = self.steps.gradients(&self.lm, step, self.settings)?;
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));

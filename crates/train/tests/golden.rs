@@ -1,4 +1,4 @@
-//! The loss, its gradients and twenty steps of Adam against PyTorch and transformers.
+//! The loss, its gradients, twenty steps of each optimiser and the schedules against PyTorch and transformers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,9 @@ use serde::Deserialize;
 use userprint_model::Batch;
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, checkpoint};
-use userprint_train::{Optimizer, gradients};
+use userprint_train::{
+    Gradients, Optimizer, OptimizerConfig, Schedule, UnitBatch, clipped_sum, gradients, learning_rate,
+};
 
 type Backend = Autodiff<Cpu>;
 
@@ -91,7 +93,7 @@ fn check(clip: Option<f64>) {
     let Training { batches, learning_rates, runs, .. } = training();
     let run = runs.iter().find(|run| run.clip == clip).expect("a run of this clip norm");
     let batches: Vec<_> = batches.iter().map(|batch| Batch::new(batch, &Default::default())).collect();
-    let (mut lm, mut optimizer) = (start(), Optimizer::default());
+    let (mut lm, mut optimizer) = (start(), Optimizer::new(OptimizerConfig::ADAM));
     assert_eq!(run.losses.len(), learning_rates.len());
     for (index, &learning_rate) in learning_rates.iter().enumerate() {
         let mut found = gradients(&lm, &batches[index % batches.len()]);
@@ -114,4 +116,97 @@ fn twenty_steps_agree() {
 #[test]
 fn twenty_clipped_steps_agree() {
     check(Some(0.5));
+}
+
+#[derive(Deserialize)]
+struct Optimizers {
+    runs: BTreeMap<String, OptimizerRun>,
+    schedules: Schedules,
+}
+
+#[derive(Deserialize)]
+struct OptimizerRun {
+    peak: f64,
+    losses: Vec<f64>,
+    gradient_norms: Vec<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Schedules {
+    peak: f64,
+    warmup: u64,
+    linear: Vec<f64>,
+    cosine: Vec<f64>,
+}
+
+fn optimizers() -> Optimizers {
+    let path = fixture().join("../optimizers/golden.json");
+    let text = fs::read_to_string(path).expect("optimizers/golden.json is there");
+    serde_json::from_str(&text).expect("optimizers/golden.json has the known layout")
+}
+
+/// The gradient that a step uses, and the norms before clipping.
+type Step = fn(&CausalLm<Backend>, &[Vec<u32>]) -> (Gradients<Backend>, Vec<f64>);
+
+fn plain(lm: &CausalLm<Backend>, batch: &[Vec<u32>]) -> (Gradients<Backend>, Vec<f64>) {
+    let found = gradients(lm, &Batch::new(batch, &Default::default()));
+    let norm = found.norm();
+    (found, vec![norm])
+}
+
+/// Each example clipped to norm 3.
+fn example_clipped(lm: &CausalLm<Backend>, batch: &[Vec<u32>]) -> (Gradients<Backend>, Vec<f64>) {
+    let units: Vec<[&[u32]; 1]> = batch.iter().map(|example| [&example[..]]).collect();
+    let found = clipped_sum(lm, &UnitBatch::new(&units, &Default::default()), 3.0);
+    let norms = found.norms.clone();
+    (found.mean(), norms)
+}
+
+/// Trains along a run and compares the loss and the norms before each step.
+#[track_caller]
+fn check_optimizer(name: &str, config: OptimizerConfig, gradients: Step) {
+    let Training { batches, learning_rates, .. } = training();
+    let run = &optimizers().runs[name];
+    let (mut lm, mut optimizer) = (start(), Optimizer::new(config));
+    assert_eq!(run.losses.len(), learning_rates.len());
+    for (index, rate) in learning_rates.iter().enumerate() {
+        let (found, norms) = gradients(&lm, &batches[index % batches.len()]);
+        let loss = run.losses[index];
+        assert_near(&format!("loss of step {}", index + 1), found.loss_nats, loss, 1e-4 * loss);
+        assert_eq!(norms.len(), run.gradient_norms[index].len());
+        for (found, &norm) in norms.into_iter().zip(&run.gradient_norms[index]) {
+            assert_near(&format!("norm of step {}", index + 1), found, norm, 1e-4 * norm);
+        }
+        // The rates of `training.json` peak at 1e-3.
+        lm = optimizer.update(lm, found, rate * run.peak / 1e-3);
+    }
+}
+
+#[test]
+fn twenty_steps_with_weight_decay_agree() {
+    check_optimizer("adamw", OptimizerConfig::AdamW { weight_decay: 0.1 }, plain);
+}
+
+#[test]
+fn twenty_steps_with_momentum_agree() {
+    check_optimizer("sgd", OptimizerConfig::Sgd { momentum: 0.9 }, plain);
+}
+
+#[test]
+fn twenty_steps_of_clipped_examples_agree() {
+    check_optimizer("example_clipped", OptimizerConfig::ADAM, example_clipped);
+}
+
+/// The rates after the warm-up are those of transformers, whose warm-up is a step behind.
+#[test]
+fn schedules_agree() {
+    let Schedules { peak, warmup, linear, cosine } = optimizers().schedules;
+    for (schedule, expected) in [(Schedule::Linear, linear), (Schedule::Cosine, cosine)] {
+        let total = expected.len() as u64;
+        for (step, expected_next) in (0..).zip(expected) {
+            let step = if step < warmup { step } else { step + 1 };
+            let found = if step == 0 { 0.0 } else { learning_rate(schedule, peak, step, warmup, total) };
+            assert_near(&format!("{schedule:?}, step {step}"), found, expected_next, 1e-12 * peak);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 mod tiny;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
@@ -17,7 +17,9 @@ use userprint_model::backend::Cpu;
 use userprint_model::weights::{self, Weights};
 use userprint_model::{CausalLm, LoraConfig, ModelError, Params, Targets, adapter, checkpoint};
 use userprint_score::ScoreError;
-use userprint_train::{Packing, StepReport, TrainError, TrainOutcome, TrainSettings, step_folder};
+use userprint_train::{
+    OptimizerConfig, Packing, Schedule, StepReport, TrainError, TrainOutcome, TrainSettings, step_folder,
+};
 
 const STATE: &str = "training-state.safetensors";
 const MODEL: &str = "model.safetensors";
@@ -463,6 +465,16 @@ fn settings_out_of_range() {
         let says = format!("learning_rate is {rate}, expected a positive number");
         check_setting(|settings| settings.learning_rate = rate, "learning_rate", &says);
     }
+    for weight_decay in [f64::NAN, f64::INFINITY, -0.1] {
+        let says = format!("weight_decay is {weight_decay}, expected a number of at least 0");
+        let optimizer = OptimizerConfig::AdamW { weight_decay };
+        check_setting(|settings| settings.optimizer = optimizer, "weight_decay", &says);
+    }
+    for momentum in [f64::NAN, 1.0, -0.1] {
+        let says = format!("momentum is {momentum}, expected a share of at least 0 and below 1");
+        let optimizer = OptimizerConfig::Sgd { momentum };
+        check_setting(|settings| settings.optimizer = optimizer, "momentum", &says);
+    }
 }
 
 #[test]
@@ -481,6 +493,43 @@ fn killed_and_resumed_with_each_example_clipped() {
     let mut tiny = tiny();
     tiny.settings.rule = TrainingRule::clipped(2, ClipUnit::Example, 0.05).expect("values in range");
     check_killed_at_every_step(&tiny);
+}
+
+#[test]
+fn other_optimizers_resume_to_the_same_bits() {
+    for optimizer in [
+        OptimizerConfig::AdamW { weight_decay: 0.1 },
+        OptimizerConfig::Sgd { momentum: 0.9 },
+        OptimizerConfig::Sgd { momentum: 0.0 },
+    ] {
+        let mut tiny = tiny();
+        tiny.settings = TrainSettings { optimizer, schedule: Schedule::Cosine, ..tiny.settings };
+        check_killed_at_every_step(&tiny);
+    }
+}
+
+/// What a state holds besides the weights.
+#[track_caller]
+fn check_tensors(optimizer: OptimizerConfig, expected: &[&str]) {
+    let (mut tiny, folder) = (tiny(), folder());
+    tiny.settings.optimizer = optimizer;
+    tiny.train(folder.path()).expect("training ends well");
+    let (tensors, _) = read(&folder.path().join(STATE));
+    let kinds: BTreeSet<&str> = tensors.keys().filter_map(|key| key.split('.').next()).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected, "{optimizer:?}");
+}
+
+#[test]
+fn a_state_holds_what_there_is() {
+    check_tensors(OptimizerConfig::ADAM, &["first", "second", "weight"]);
+    check_tensors(OptimizerConfig::Sgd { momentum: 0.9 }, &["velocity", "weight"]);
+    check_tensors(OptimizerConfig::Sgd { momentum: 0.0 }, &["weight"]);
+}
+
+#[test]
+fn state_of_another_optimizer() {
+    let sgd = |tiny: &mut Tiny, _: &Path| tiny.settings.optimizer = OptimizerConfig::Sgd { momentum: 0.9 };
+    check_state_refused(sgd, &["velocity.", "is missing or misshapen"]);
 }
 
 /// A block has one gradient for all examples in it.

@@ -1,5 +1,7 @@
 //! The experiment file: parsed once, checked once; nothing after it sees a string that means a choice.
 
+mod optimizer;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,11 +13,12 @@ use userprint_mitigate::{
     ClipUnit, DataFilter, DpSampling, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap,
 };
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
-use userprint_train::{Packing, TrainSettings};
+use userprint_train::{Packing, Schedule, TrainSettings};
 
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
 use crate::privacy::{PrivacyChoice, RawPrivacy};
+use optimizer::OptimizerName;
 
 /// Sequences in one pass of training: enough to keep two cores busy, few enough for their memory.
 const DEFAULT_MICROBATCH_SIZE: u32 = 16;
@@ -85,6 +88,12 @@ pub(crate) struct RawTraining {
     pub(crate) max_steps: Option<u64>,
     pub(crate) learning_rate: f64,
     pub(crate) warmup_steps: u64,
+    #[serde(default)]
+    pub(crate) schedule: Schedule,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerName,
+    pub(crate) weight_decay: Option<f64>,
+    pub(crate) momentum: Option<f64>,
     pub(crate) evaluations: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_every: Option<u64>,
@@ -414,6 +423,8 @@ impl RawTraining {
             max_steps: self.max_steps.unwrap_or(u64::MAX),
             learning_rate: self.learning_rate,
             warmup_steps: self.warmup_steps,
+            schedule: self.schedule,
+            optimizer: self.optimizer()?,
             evaluations: self.evaluations,
             checkpoint_every: self.checkpoint_every,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),

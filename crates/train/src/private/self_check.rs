@@ -293,7 +293,7 @@ fn digests<B: TrainBackend>(lm: &CausalLm<B>) -> BTreeMap<String, blake3::Hash> 
 mod tests {
     use super::*;
     use crate::private::parts::PrivateParts;
-    use crate::{NoiseKey, Packing, TrainData, TrainSettings, Validation};
+    use crate::{NoiseKey, OptimizerConfig, Packing, Schedule, TrainData, TrainSettings, Validation};
     use burn::backend::Autodiff;
     use userprint_core::{Ragged, Seed, UserIdx};
     use userprint_mitigate::{DpSampling, StopRule, TrainingRule};
@@ -326,6 +326,8 @@ mod tests {
             max_steps: u64::MAX,
             learning_rate: 1e-3,
             warmup_steps: 0,
+            schedule: Schedule::Linear,
+            optimizer: OptimizerConfig::ADAM,
             evaluations: 1,
             checkpoint_every: None,
             stop: StopRule::Never,
@@ -348,7 +350,7 @@ mod tests {
             TrainData { documents: &documents, owners: &owners, separator: 0, validation: &validation };
         let steps = PrivateSteps::new(lm, &data, &settings(sampling), &NoiseKey::new([7; 32]))?;
         let steps = PrivateSteps { parts: parts(steps.parts), ..steps };
-        steps.self_check(lm, Optimizer::default())
+        steps.self_check(lm, Optimizer::new(OptimizerConfig::ADAM))
     }
 
     const SAMPLINGS: [DpSampling; 3] = [

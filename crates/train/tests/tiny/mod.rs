@@ -8,8 +8,8 @@ use userprint_mitigate::{StopRule, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, gpt_neo};
 use userprint_train::{
-    Checkpoints, Hook, NoiseKey, Packing, Randomness, StepReport, TrainData, TrainError, TrainOutcome,
-    TrainSettings, Validation, train,
+    Checkpoints, Hook, NoiseKey, OptimizerConfig, Packing, Randomness, Schedule, StepReport, TrainData,
+    TrainError, TrainOutcome, TrainSettings, Validation, train,
 };
 
 /// What one training needs; tests change what they are about.
@@ -49,6 +49,8 @@ impl Tiny {
                 max_steps: u64::MAX,
                 learning_rate: 1e-2,
                 warmup_steps: 2,
+                schedule: Schedule::Linear,
+                optimizer: OptimizerConfig::ADAM,
                 evaluations: 3,
                 checkpoint_every: None,
                 stop: StopRule::Never,
