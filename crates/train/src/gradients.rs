@@ -35,7 +35,8 @@ impl<B: AutodiffBackend> Gradients<B> {
     /// Scales all gradients so that their norm is at most `clip_norm`.
     #[must_use]
     pub fn clipped(mut self, clip_norm: f64) -> Self {
-        self.by_path = scaled::<B>(self.by_path, clip_factor(self.norm(), clip_norm));
+        let factor = clip_factor(self.norm(), clip_norm);
+        self.by_path = scaled::<B>(self.by_path, factor);
         self
     }
 }
