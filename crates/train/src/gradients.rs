@@ -32,14 +32,13 @@ impl<B: AutodiffBackend> Gradients<B> {
         norm::<B>(&self.by_path)
     }
 
-    /// Scales all gradients so that their norm is at most `clip_norm`.
-    #[must_use]
-    pub fn clipped(mut self, clip_norm: f64) -> Self {
+    /// Scales all gradients so that their norm is at most `clip_norm`; the answer is the norm before.
+    pub fn clip(&mut self, clip_norm: f64) -> f64 {
         let norm = self.norm();
         if norm > clip_norm {
-            self.by_path = scaled::<B>(self.by_path, clip_norm / norm);
+            self.by_path = scaled::<B>(std::mem::take(&mut self.by_path), clip_norm / norm);
         }
-        self
+        norm
     }
 }
 

@@ -78,6 +78,9 @@ pub struct TrainOutcome {
     pub steps: u64,
     /// Tokens predicted in training.
     pub n_tokens: u64,
+    /// The least gradient norm, before clipping, of any batch or example, whichever is clipped; `None` where none is, and in
+    /// private training, which must not tell.
+    pub least_norm: Option<f64>,
     /// How much privacy the training gave: of all steps that it might have made, because what it saw may have ended it sooner.
     pub claim: Option<Claim>,
 }
@@ -156,6 +159,7 @@ pub fn train<B: KernelBackend>(
         kept_steps: settings.kept_steps(run.progress.step),
         steps: run.progress.step,
         n_tokens: run.progress.n_tokens,
+        least_norm: run.progress.least_norm,
         claim,
     })
 }
@@ -174,8 +178,17 @@ enum Steps<'a, B: TrainBackend> {
     Private(PrivateSteps<'a, B>),
 }
 
-/// What a step found: the gradient to go by, the mean loss where something was sampled, the tokens predicted.
-type Found<B> = (Gradients<B>, Option<f64>, u64);
+/// What a step found.
+struct Found<B: TrainBackend> {
+    /// To go by.
+    gradients: Gradients<B>,
+    /// Mean loss; `None` where nothing was sampled.
+    loss_nats: Option<f64>,
+    /// Tokens predicted.
+    n_tokens: u64,
+    /// The least norm of what was clipped, before; `None` where nothing is clipped, or where norms are to be hidden.
+    least_norm: Option<f64>,
+}
 
 impl<'a, B: TrainBackend> Steps<'a, B> {
     fn new(
@@ -232,7 +245,7 @@ impl<'a, B: TrainBackend> Steps<'a, B> {
         let (sequences, batch_size, epoch) = match self {
             Self::Private(steps) => {
                 let PrivateGradients { gradients, loss_nats, n_tokens } = steps.gradients(lm, step)?;
-                return Ok((gradients, loss_nats, n_tokens));
+                return Ok(Found { gradients, loss_nats, n_tokens, least_norm: None });
             }
             Self::Shuffled { sequences, batch_size, epoch } => (sequences, *batch_size, epoch),
         };
@@ -244,9 +257,7 @@ impl<'a, B: TrainBackend> Steps<'a, B> {
         let all = epoch.as_ref().map_or(&[][..], |(_, all)| all);
         let first = within as usize * batch_size;
         let batch = &all[first..(first + batch_size).min(all.len())];
-        let (found, n_tokens) = shuffled_gradients(lm, batch, step, settings)?;
-        let loss = found.loss_nats;
-        Ok((found, Some(loss), n_tokens))
+        shuffled_gradients(lm, batch, step, settings)
     }
 }
 
@@ -256,22 +267,25 @@ fn shuffled_gradients<B: TrainBackend>(
     sequences: &[Vec<u32>],
     step: u64,
     settings: &TrainSettings,
-) -> Result<(Gradients<B>, u64), TrainError> {
+) -> Result<Found<B>, TrainError> {
     let (clip_norm, microbatch_size) = (settings.rule.clip_norm(), settings.microbatch_size as usize);
-    if let (true, Some(clip_norm)) = (settings.clips_examples(), clip_norm) {
-        let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
-        let clipped = |batch: &_| clipped_sum(lm, batch, clip_norm);
-        let (sum, n_tokens) = summed(&units, microbatch_size, &lm.device(), clipped);
-        let sum = sum.ok_or(TrainError::NoDocuments)?;
-        sum.check_norms(step)?;
-        return Ok((sum.mean(), n_tokens));
-    }
-    let (found, n_tokens) = accumulated(lm, sequences, microbatch_size);
-    let found = match clip_norm {
-        Some(clip_norm) => found.clipped(clip_norm),
-        None => found,
+    let (gradients, n_tokens, least_norm) = match clip_norm {
+        Some(clip_norm) if settings.clips_examples() => {
+            let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
+            let clipped = |batch: &_| clipped_sum(lm, batch, clip_norm);
+            let (sum, n_tokens) = summed(&units, microbatch_size, &lm.device(), clipped);
+            let sum = sum.ok_or(TrainError::NoDocuments)?;
+            sum.check_norms(step)?;
+            let least_norm = sum.norms.iter().copied().reduce(f64::min);
+            (sum.mean(), n_tokens, least_norm)
+        }
+        _ => {
+            let (mut found, n_tokens) = accumulated(lm, sequences, microbatch_size);
+            let least_norm = clip_norm.map(|clip_norm| found.clip(clip_norm));
+            (found, n_tokens, least_norm)
+        }
     };
-    Ok((found, n_tokens))
+    Ok(Found { loss_nats: Some(gradients.loss_nats), gradients, n_tokens, least_norm })
 }
 
 /// One training under way.
@@ -327,13 +341,16 @@ impl<B: TrainBackend> Run<'_, B> {
         let step = self.progress.step + 1;
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
-        let (found, loss, n_tokens) = self.steps.gradients(&self.lm, step, self.settings)?;
+        let found = self.steps.gradients(&self.lm, step, self.settings)?;
+        let Found { gradients, loss_nats: loss, n_tokens, least_norm } = found;
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));
         }
-        self.lm = self.optimizer.update(self.lm.clone(), found, rate);
+        self.lm = self.optimizer.update(self.lm.clone(), gradients, rate);
         self.progress.step = step;
         self.progress.n_tokens += n_tokens;
+        self.progress.least_norm =
+            [self.progress.least_norm, least_norm].into_iter().flatten().reduce(f64::min);
         self.losses.extend(loss);
         Ok((loss, n_tokens))
     }

@@ -44,6 +44,7 @@ fn without_noise_it_is_clipped_training() {
     let expected = clipped.train(folder().path()).expect("training ends well");
     assert_eq!((found.steps, found.n_tokens), (expected.steps, expected.n_tokens));
     assert_eq!(found.claim, None);
+    assert!(found.least_norm.is_none() && expected.least_norm.is_some_and(|norm| norm > 0.0));
     for (found, expected) in found.curve.iter().zip(&expected.curve) {
         assert!((found.held_in / expected.held_in - 1.0).abs() < 1e-5, "{found:?} {expected:?}");
     }

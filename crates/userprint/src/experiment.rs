@@ -18,6 +18,8 @@ use userprint_train::{Packing, Schedule, TrainSettings};
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
 use crate::privacy::{PrivacyChoice, RawPrivacy};
+use crate::stages::pretrain::TrainingRecord;
+use crate::stages::train;
 use optimizer::OptimizerName;
 
 /// Sequences in one pass of training: enough to keep two cores busy, few enough for their memory.
@@ -81,6 +83,8 @@ pub(crate) struct RawTraining {
     pub(crate) batch_size: Option<u32>,
     pub(crate) microbatch_size: Option<u32>,
     pub(crate) clip_norm: Option<f64>,
+    /// A finished run whose least norm is the clip norm; replaced by the number when the file is read.
+    pub(crate) clip_norm_from: Option<PathBuf>,
     pub(crate) clip_unit: Option<ClipUnit>,
     pub(crate) packing: Packing,
     pub(crate) block_tokens: usize,
@@ -225,6 +229,11 @@ impl RawExperiment {
         let folder = path.parent().unwrap_or(Path::new("."));
         for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
             *relative = folder.join(&*relative);
+        }
+        let training = &mut raw.target.training;
+        if let Some(run) = training.clip_norm_from.take() {
+            training.clip_norm =
+                Some(training.recorded_norm(&folder.join(run)).context("target.training.clip_norm_from")?);
         }
         Ok(raw)
     }
@@ -402,6 +411,32 @@ impl RawTarget {
 }
 
 impl RawTraining {
+    /// The least norm that a finished run saw of what is to be clipped.
+    fn recorded_norm(&self, run: &Path) -> anyhow::Result<f64> {
+        if self.clip_norm.is_some() {
+            bail!("there is a clip_norm too, expected one of them");
+        }
+        if self.privacy.is_some() {
+            bail!("[privacy] needs a clip_norm that does not depend on the data: give a number");
+        }
+        let recorded = Self::unit_of(run)?;
+        let unit = self.clip_unit.unwrap_or_default();
+        if recorded != unit {
+            bail!("{}: it clipped by {recorded}, expected by {unit} as here", run.display());
+        }
+        let record = TrainingRecord::read(&run.join(train::TARGET))?;
+        record.least_norm.with_context(|| {
+            format!(
+                "{}: it recorded no norms; let it run with a clip_norm that nothing reaches, 1e30",
+                run.display()
+            )
+        })
+    }
+
+    fn unit_of(run: &Path) -> anyhow::Result<ClipUnit> {
+        Ok(RawExperiment::read(&run.join("experiment.toml"))?.target.training.clip_unit.unwrap_or_default())
+    }
+
     fn check(&self) -> anyhow::Result<(TrainSettings, Option<PrivacyChoice>)> {
         if self.max_validation_examples == 0 {
             bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
