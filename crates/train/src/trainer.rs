@@ -15,8 +15,8 @@ use crate::gradients::accumulated;
 use crate::private::{PrivateGradients, PrivateSteps};
 use crate::units::summed;
 use crate::{
-    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, OptimizerConfig, Sequences, StepReport,
-    TrainBackend, TrainError, TrainSettings, clipped_sum, learning_rate,
+    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, Sequences, StepReport, TrainBackend,
+    TrainError, TrainSettings, clipped_sum, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -305,8 +305,7 @@ impl<B: TrainBackend> Run<'_, B> {
     fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
         let is_over = self.progress.ended || self.progress.step >= self.total;
         if let (Steps::Private(steps), false) = (&self.steps, is_over) {
-            // Adam in any case: its updates are as long for any gradient, and none where there is none.
-            steps.self_check(&self.lm, Optimizer::new(OptimizerConfig::ADAM))?;
+            steps.self_check(&self.lm, self.settings.optimizer)?;
         }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
