@@ -13,7 +13,8 @@ use userprint_core::Seed;
 use userprint_model::backend::Cpu;
 use userprint_model::{Batch, CausalLm, checkpoint};
 use userprint_train::{
-    Gradients, NoiseKey, Optimizer, OptimizerConfig, UnitBatch, add_gaussian_noise, clipped_sum, gradients,
+    Gradients, NoiseKey, Optimizer, OptimizerConfig, UnitBatch, add_gaussian_noise, clipped_sum,
+    clipped_sum_recomputed, gradients, gradients_recomputed,
 };
 
 /// Time training steps on random tokens.
@@ -24,6 +25,9 @@ struct Args {
     /// What a step makes of gradients.
     #[arg(long, value_enum, default_value = "plain")]
     rule: Rule,
+    /// Compute activations again in the backward pass rather than keep them.
+    #[arg(long)]
+    activation_checkpointing: bool,
     /// Sequences a step.
     #[arg(long, default_value_t = 8)]
     batch: usize,
@@ -73,12 +77,20 @@ impl Rule {
 type Backend = Autodiff<Cpu>;
 
 /// Loss and gradients of a step.
-fn gradients_by(rule: Rule, lm: &CausalLm<Backend>, sequences: &[Vec<u32>], step: u64) -> Gradients<Backend> {
+fn gradients_by(
+    args: &Args,
+    lm: &CausalLm<Backend>,
+    sequences: &[Vec<u32>],
+    step: u64,
+) -> Gradients<Backend> {
+    let rule = args.rule;
     if matches!(rule, Rule::Plain) {
-        return gradients(lm, &Batch::new(sequences, &Default::default()));
+        let of_batch = if args.activation_checkpointing { gradients_recomputed } else { gradients };
+        return of_batch(lm, &Batch::new(sequences, &Default::default()));
     }
     let units: Vec<&[Vec<u32>]> = sequences.chunks(rule.examples_per_unit()).collect();
-    let mut found = clipped_sum(lm, &UnitBatch::new(&units, &Default::default()), 1.0);
+    let of_units = if args.activation_checkpointing { clipped_sum_recomputed } else { clipped_sum };
+    let mut found = of_units(lm, &UnitBatch::new(&units, &Default::default()), 1.0);
     if matches!(rule, Rule::Dp | Rule::UserDp) {
         let key = NoiseKey::new([0; 32]);
         found.by_path = found
@@ -105,7 +117,7 @@ fn main() -> anyhow::Result<()> {
     let mut times = Vec::new();
     for step in 0..args.steps + 2 {
         let start = Instant::now();
-        let found = gradients_by(args.rule, &lm, &sequences, step as u64);
+        let found = gradients_by(&args, &lm, &sequences, step as u64);
         anyhow::ensure!(found.loss_nats.is_finite(), "the loss of step {step} is {}", found.loss_nats);
         lm = optimizer.update(lm, found, 5e-5);
         times.push(start.elapsed().as_secs_f64());

@@ -62,7 +62,16 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         let units = SampledUnits::new(data, sampling, settings.block_tokens)?;
         let sampler = PoissonSampler::new(key, units.len(), sampling_probability)?;
         let expected_size = sampler.expected_size();
-        let parts = SoundParts { key: key.clone(), sampler, sampling, clip_norm, noise_multiplier };
+        let activation_checkpointing = settings.activation_checkpointing;
+        let key = key.clone();
+        let parts = SoundParts {
+            key: key.clone(),
+            sampler,
+            sampling,
+            clip_norm,
+            noise_multiplier,
+            activation_checkpointing,
+        };
         let (mut trained, is_trained) = (Vec::new(), lm.trained());
         Params::for_each(&lm.module, |path, _, values| {
             if is_trained(path) {
@@ -72,7 +81,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         Ok(Self {
             units,
             parts: Box::new(parts),
-            key: key.clone(),
+            key,
             rule: settings.rule,
             clip_norm,
             expected_size,

@@ -16,7 +16,8 @@ use crate::private::{PrivateGradients, PrivateSteps};
 use crate::units::summed;
 use crate::{
     Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, Sequences, StepReport, TrainBackend,
-    TrainError, TrainSettings, clipped_sum, learning_rate,
+    TrainError, TrainSettings, clipped_sum, clipped_sum_recomputed, gradients, gradients_recomputed,
+    learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -272,7 +273,9 @@ fn shuffled_gradients<B: TrainBackend>(
     let (gradients, n_tokens, least_norm) = match clip_norm {
         Some(clip_norm) if settings.clips_examples() => {
             let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
-            let clipped = |batch: &_| clipped_sum(lm, batch, clip_norm);
+            let of_units =
+                if settings.activation_checkpointing { clipped_sum_recomputed } else { clipped_sum };
+            let clipped = |batch: &_| of_units(lm, batch, clip_norm);
             let (sum, n_tokens) = summed(&units, microbatch_size, &lm.device(), clipped);
             let sum = sum.ok_or(TrainError::NoDocuments)?;
             sum.check_norms(step)?;
@@ -280,7 +283,9 @@ fn shuffled_gradients<B: TrainBackend>(
             (sum.mean(), n_tokens, least_norm)
         }
         _ => {
-            let (mut found, n_tokens) = accumulated(lm, sequences, microbatch_size);
+            let of_batch = if settings.activation_checkpointing { gradients_recomputed } else { gradients };
+            let (mut found, n_tokens) =
+                accumulated(lm, sequences, microbatch_size, |batch| of_batch(lm, batch));
             let least_norm = clip_norm.map(|clip_norm| found.clip(clip_norm));
             (found, n_tokens, least_norm)
         }

@@ -345,6 +345,7 @@ mod tests {
             checkpoint_every: None,
             stop: StopRule::Never,
             microbatch_size: 4,
+            activation_checkpointing: false,
             delta: Some(1e-3),
         }
     }

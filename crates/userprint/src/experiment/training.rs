@@ -22,6 +22,8 @@ const DEFAULT_MICROBATCH_SIZE: u32 = 16;
 pub(crate) struct RawTraining {
     pub(crate) batch_size: Option<u32>,
     pub(crate) microbatch_size: Option<u32>,
+    #[serde(default)]
+    pub(crate) activation_checkpointing: bool,
     pub(crate) clip_norm: Option<f64>,
     /// A finished run whose least norm is the clip norm; replaced by the number when the file is read.
     pub(crate) clip_norm_from: Option<PathBuf>,
@@ -100,6 +102,7 @@ impl RawTraining {
             checkpoint_every: self.checkpoint_every,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
             microbatch_size: self.microbatch_size.unwrap_or(DEFAULT_MICROBATCH_SIZE),
+            activation_checkpointing: self.activation_checkpointing,
             delta: None,
         };
         Ok((settings, privacy))
