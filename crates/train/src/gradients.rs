@@ -35,9 +35,7 @@ impl<B: AutodiffBackend> Gradients<B> {
     /// Scales all gradients so that their norm is at most `clip_norm`; the answer is the norm before.
     pub fn clip(&mut self, clip_norm: f64) -> f64 {
         let norm = self.norm();
-        if norm > clip_norm {
-            self.by_path = scaled::<B>(std::mem::take(&mut self.by_path), clip_norm / norm);
-        }
+        self.by_path = scaled::<B>(std::mem::take(&mut self.by_path), clip_factor(norm, clip_norm));
         norm
     }
 }
@@ -51,8 +49,16 @@ pub(crate) fn norm<B: AutodiffBackend>(by_path: &ByPath<B>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
+/// What a gradient of this norm is multiplied by, so that its norm is at most `clip_norm`.
+pub(crate) fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
+    if norm > clip_norm { clip_norm / norm } else { 1.0 }
+}
+
 /// Every tensor times a factor.
 pub(crate) fn scaled<B: AutodiffBackend>(by_path: ByPath<B>, factor: f64) -> ByPath<B> {
+    if factor == 1.0 {
+        return by_path;
+    }
     by_path.into_iter().map(|(path, tensor)| (path, tensor.mul_scalar(factor))).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::{
 /// The parts of a private step that a claim rests on.
 ///
 /// Behind a trait, so that the self-checks try the very parts that training uses, and tests can show that broken ones are caught.
-pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug {
+pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug + Send + Sync {
     /// The units of a step.
     fn sample(&self, step: u64) -> Vec<usize>;
 

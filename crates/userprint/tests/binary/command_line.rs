@@ -50,6 +50,18 @@ fn example_is_an_experiment_file() {
     assert!(folder.path("runs/mine-seed1/partition.parquet").exists());
 }
 
+/// None, and more than any processor has threads.
+#[test]
+fn devices_that_are_not_there() {
+    let folder = ExperimentFolder::new(TINY);
+    let said = folder.userprint(&["run", "experiment.toml", "--devices", "0"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("invalid value '0' for '--devices <N>'"), "{}", said.stderr);
+    let said = folder.userprint(&["run", "experiment.toml", "--devices", "100000"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("devices is 100000, expected 1 to "), "{}", said.stderr);
+}
+
 #[test]
 fn quiet_says_nothing() {
     let said = ExperimentFolder::new(TINY)
