@@ -9,8 +9,8 @@ use burn::tensor::backend::{AutodiffBackend, Device, DeviceId};
 use burn::tensor::{Tensor, TensorPrimitive};
 use burn_collective::{CollectiveConfig, CollectiveError, PeerId, ReduceOperation};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use userprint_model::CausalLm;
 use userprint_model::backend::{KernelBackend, is_host};
+use userprint_model::{Batch, CausalLm};
 
 use crate::gradients::{ByPath, accumulated, scaled};
 use crate::units::summed;
@@ -62,6 +62,8 @@ pub(crate) struct StepSum<B: AutodiffBackend> {
     pub(crate) n_units: usize,
     /// Tokens predicted.
     pub(crate) n_tokens: u64,
+    /// The least norm, before clipping, of what is clipped; `None` where nothing is, or where norms are to be hidden.
+    pub(crate) least_norm: Option<f64>,
 }
 
 /// Burn adds up for one group at a time in a process, so that two trainings must take turns.
@@ -127,20 +129,26 @@ impl<B: TrainBackend> Peers<B> {
         (0..n).map(|peer| units.iter().skip(peer).step_by(n).cloned().collect()).collect()
     }
 
-    /// The mean gradient of sequences, by their tokens; each peer takes at most `microbatch_size` in a pass.
-    pub(crate) fn mean(&mut self, sequences: &[Vec<u32>], microbatch_size: usize) -> StepSum<B> {
+    /// The mean gradient of sequences, by their tokens, as `of_batch` finds it; each peer takes at most `microbatch_size` in a pass.
+    pub(crate) fn mean(
+        &mut self,
+        sequences: &[Vec<u32>],
+        microbatch_size: usize,
+        of_batch: impl Fn(&CausalLm<B>, &Batch<B>) -> Gradients<B> + Sync,
+    ) -> StepSum<B> {
         let n_tokens = n_predicted(sequences);
         let found = self.each(self.dealt(sequences), |replica, own| {
             if own.is_empty() {
                 return (0.0, ByPath::<B>::new());
             }
-            let (Gradients { loss_nats, by_path }, _) = accumulated(&replica.lm, &own, microbatch_size);
+            let (Gradients { loss_nats, by_path }, _) =
+                accumulated(&replica.lm, &own, microbatch_size, |batch| of_batch(&replica.lm, batch));
             let share = n_predicted(&own) as f64 / n_tokens as f64;
             (share * loss_nats, scaled::<B>(by_path, share))
         });
         let (losses, by_peer): (Vec<f64>, _) = found.into_iter().unzip();
         let loss_nats = Some(losses.iter().sum());
-        StepSum { by_peer, factor: 1.0, loss_nats, n_units: sequences.len(), n_tokens }
+        StepSum { by_peer, factor: 1.0, loss_nats, n_units: sequences.len(), n_tokens, least_norm: None }
     }
 
     /// The sum of the units' clipped gradients; a unit is never divided.
@@ -157,7 +165,7 @@ impl<B: TrainBackend> Peers<B> {
         let found = self.each(self.dealt(units), |Replica { lm, .. }, own| {
             summed(&own, microbatch_size, &lm.device(), |batch| clipped(lm, batch))
         });
-        let (mut by_peer, mut loss_nats, mut n_tokens) = (Vec::new(), 0.0, 0);
+        let (mut by_peer, mut loss_nats, mut n_tokens, mut least_norm) = (Vec::new(), 0.0, 0, None::<f64>);
         for (sum, of_peer) in found {
             let Some(sum) = sum else {
                 by_peer.push(ByPath::<B>::new());
@@ -166,11 +174,12 @@ impl<B: TrainBackend> Peers<B> {
             sum.check_norms(step)?;
             loss_nats += sum.losses_nats.iter().sum::<f64>();
             n_tokens += of_peer;
+            least_norm = sum.norms.iter().copied().chain(least_norm).reduce(f64::min);
             by_peer.push(sum.by_path);
         }
         let n_units = units.len();
         let loss_nats = (n_units > 0).then(|| loss_nats / n_units as f64);
-        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens })
+        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens, least_norm })
     }
 
     /// Adds up the peers' shares: each then has the same sum, down to the bits.

@@ -48,7 +48,16 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         let units = SampledUnits::new(data, sampling, settings.block_tokens)?;
         let sampler = PoissonSampler::new(key, units.len(), sampling_probability)?;
         let expected_size = sampler.expected_size();
-        let parts = SoundParts { key: key.clone(), sampler, sampling, clip_norm, noise_multiplier };
+        let activation_checkpointing = settings.activation_checkpointing;
+        let key = key.clone();
+        let parts = SoundParts {
+            key: key.clone(),
+            sampler,
+            sampling,
+            clip_norm,
+            noise_multiplier,
+            activation_checkpointing,
+        };
         let (mut trained, is_trained) = (Vec::new(), lm.trained());
         Params::for_each(&lm.module, |path, _, values| {
             if is_trained(path) {
@@ -58,7 +67,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         Ok(Self {
             units,
             parts: Box::new(parts),
-            key: key.clone(),
+            key,
             rule: settings.rule,
             clip_norm,
             expected_size,
@@ -101,7 +110,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         }
         self.parts.add_noise(step, &mut sum.by_peer[0]);
         peers.all_reduce(&mut sum)?;
-        sum.factor = 1.0 / self.expected_size;
+        (sum.factor, sum.least_norm) = (1.0 / self.expected_size, None);
         Ok(sum)
     }
 

@@ -15,8 +15,8 @@ use crate::gradients::{clip_factor, norm};
 use crate::peers::{Peers, Replica, StepSum, on_device};
 use crate::private::PrivateSteps;
 use crate::{
-    Checkpoints, CurvePoint, Hook, NoiseKey, Optimizer, OptimizerConfig, Sequences, StepReport, TrainBackend,
-    TrainError, TrainSettings, clipped_sum, learning_rate,
+    Checkpoints, CurvePoint, Hook, NoiseKey, Optimizer, Sequences, StepReport, TrainBackend, TrainError,
+    TrainSettings, clipped_sum, clipped_sum_recomputed, gradients, gradients_recomputed, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -78,6 +78,9 @@ pub struct TrainOutcome {
     pub steps: u64,
     /// Tokens predicted in training.
     pub n_tokens: u64,
+    /// The least gradient norm, before clipping, of any batch or example, whichever is clipped; `None` where none is, and in
+    /// private training, which must not tell.
+    pub least_norm: Option<f64>,
     /// How much privacy the training gave: of all steps that it might have made, because what it saw may have ended it sooner.
     pub claim: Option<Claim>,
 }
@@ -185,6 +188,7 @@ pub fn train_on<B: KernelBackend>(
         kept_steps: settings.kept_steps(run.progress.step),
         steps: run.progress.step,
         n_tokens: run.progress.n_tokens,
+        least_norm: run.progress.least_norm,
         claim,
     })
 }
@@ -281,17 +285,21 @@ fn shuffled_gradients<B: TrainBackend>(
     let (clip_norm, microbatch_size) = (settings.rule.clip_norm(), settings.microbatch_size as usize);
     if let (true, Some(clip_norm)) = (settings.clips_examples(), clip_norm) {
         let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
-        let clipped = |lm: &CausalLm<B>, batch: &_| clipped_sum(lm, batch, clip_norm);
+        let of_units = if settings.activation_checkpointing { clipped_sum_recomputed } else { clipped_sum };
+        let clipped = |lm: &CausalLm<B>, batch: &_| of_units(lm, batch, clip_norm);
         let mut sum = peers.clipped_sum(&units, microbatch_size, step, clipped)?;
         peers.all_reduce(&mut sum)?;
         sum.factor = 1.0 / sum.n_units as f64;
         return Ok(sum);
     }
-    let mut sum = peers.mean(sequences, microbatch_size);
+    let of_batch = if settings.activation_checkpointing { gradients_recomputed } else { gradients };
+    let mut sum = peers.mean(sequences, microbatch_size, of_batch);
     peers.all_reduce(&mut sum)?;
     if let Some(clip_norm) = clip_norm {
         // Of the first peer's copy: of another it might round otherwise.
-        sum.factor = clip_factor(norm::<B>(&sum.by_peer[0]), clip_norm);
+        let norm = norm::<B>(&sum.by_peer[0]);
+        sum.factor = clip_factor(norm, clip_norm);
+        sum.least_norm = Some(norm);
     }
     Ok(sum)
 }
@@ -312,8 +320,7 @@ impl<B: TrainBackend> Run<'_, B> {
     fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
         let is_over = self.progress.ended || self.progress.step >= self.total;
         if let (Steps::Private(steps), false) = (&self.steps, is_over) {
-            // Adam in any case: its updates are as long for any gradient, and none where there is none.
-            steps.self_check(&self.peers.first().lm, Optimizer::new(OptimizerConfig::ADAM))?;
+            steps.self_check(&self.peers.first().lm, self.settings.optimizer)?;
         }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
@@ -354,13 +361,15 @@ impl<B: TrainBackend> Run<'_, B> {
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
         let found = self.steps.gradients(&mut self.peers, step, self.settings)?;
-        let (loss, n_tokens) = (found.loss_nats, found.n_tokens);
+        let (loss, n_tokens, least_norm) = (found.loss_nats, found.n_tokens, found.least_norm);
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));
         }
         self.peers.update(found, rate);
         self.progress.step = step;
         self.progress.n_tokens += n_tokens;
+        self.progress.least_norm =
+            [self.progress.least_norm, least_norm].into_iter().flatten().reduce(f64::min);
         self.losses.extend(loss);
         Ok((loss, n_tokens))
     }

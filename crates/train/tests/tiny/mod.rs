@@ -57,6 +57,7 @@ impl Tiny {
                 checkpoint_every: None,
                 stop: StopRule::Never,
                 microbatch_size: 16,
+                activation_checkpointing: false,
                 delta: None,
             },
             noise_key: None,

@@ -289,6 +289,9 @@ pub(crate) struct TrainingRecord {
     pub(crate) kept_steps: Vec<u64>,
     pub(crate) steps: u64,
     pub(crate) n_tokens: u64,
+    /// The least norm before clipping, of batches or examples, whichever were clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) least_norm: Option<f64>,
     /// What the training promises, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) promise: Option<Promise>,
@@ -311,6 +314,7 @@ fn write_outcome(folder: &Path, outcome: &TrainOutcome, promise: Option<Promise>
         kept_steps: outcome.kept_steps.clone(),
         steps: outcome.steps,
         n_tokens: outcome.n_tokens,
+        least_norm: outcome.least_norm,
         promise,
     };
     write_file(&folder.join(RECORD), serde_json::to_string_pretty(&record)?.as_bytes())

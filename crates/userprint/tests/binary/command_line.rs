@@ -3,7 +3,7 @@
 use crate::experiment_folder::{ExperimentFolder, RUN, TINY};
 
 const COMMANDS: [&str; 5] = ["run", "score", "pool", "stats", "example"];
-const ACCOUNTS: [&str; 4] = ["epsilon", "noise", "one-run", "trainings"];
+const ACCOUNTS: [&str; 5] = ["epsilon", "noise", "plan", "one-run", "trainings"];
 
 #[track_caller]
 fn check_help(args: &[&str], has_example: bool) {
