@@ -155,6 +155,7 @@ impl World {
             checkpoint_every: None,
             stop: StopRule::Never,
             microbatch_size: 32,
+            activation_checkpointing: false,
             delta: Some(DELTA),
         };
         let folder = tempfile::tempdir().expect("a folder");

@@ -101,6 +101,7 @@ fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
         checkpoint_every: None,
         stop: StopRule::Never,
         microbatch_size: 16,
+        activation_checkpointing: false,
         delta: None,
     };
     let fingerprint = Fingerprinter::new().with("round trip").finish();

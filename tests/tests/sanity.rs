@@ -99,6 +99,7 @@ impl World {
             checkpoint_every: None,
             stop: StopRule::Never,
             microbatch_size: 16,
+            activation_checkpointing: false,
             delta: None,
         };
         let folder = self.folder.path().join(on.name());

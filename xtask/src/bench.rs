@@ -9,6 +9,7 @@ mod record;
 mod score;
 mod stats;
 mod table;
+mod train_step;
 
 use std::path::PathBuf;
 
@@ -17,15 +18,16 @@ use xshell::Shell;
 
 use crate::backend::Backend;
 
-/// Run the benches, or measure scoring or statistics; with --record, keep the
-/// results.
+/// Run the benches, or measure scoring, statistics or training steps; with
+/// --record, keep the results.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     measured: Option<Measured>,
     /// Append the results to benches/record/<machine>/<date>.csv, those of
-    /// scoring to <date>-score.csv, of statistics to <date>-stats.csv.
+    /// scoring to <date>-score.csv, of statistics to <date>-stats.csv, of
+    /// training to <date>-train-step.csv.
     #[arg(long, global = true)]
     record: bool,
 }
@@ -35,7 +37,8 @@ Examples:
   cargo xtask bench
   cargo xtask bench score --checkpoint gpt-neo-125m --corpus texts.parquet
   cargo xtask bench lengths --checkpoint gpt-neo-125m --plot lengths.svg
-  cargo xtask bench stats --peer venv/bin/python";
+  cargo xtask bench stats --peer venv/bin/python
+  cargo xtask bench train-step --checkpoint gpt-neo-125m --rule clip --json";
 
 #[derive(clap::Subcommand)]
 enum Measured {
@@ -45,6 +48,8 @@ enum Measured {
     Lengths(lengths::Lengths),
     /// Seconds of an AUROC with its bootstrap, beside a peer, once both agree.
     Stats(stats::Stats),
+    /// Seconds and memory of a training step, beside a peer.
+    TrainStep(train_step::TrainStep),
 }
 
 impl Bench {
@@ -54,6 +59,7 @@ impl Bench {
             Some(Measured::Score(task)) => task.run(sh, self.record),
             Some(Measured::Lengths(task)) => task.run(sh, self.record),
             Some(Measured::Stats(task)) => task.run(sh, self.record),
+            Some(Measured::TrainStep(task)) => task.run(sh, self.record),
         }
     }
 }

@@ -164,6 +164,15 @@ pub enum PrivacyUnit {
     User,
 }
 
+impl fmt::Display for ClipUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "batch",
+            Self::Example => "example",
+        })
+    }
+}
+
 impl fmt::Display for PrivacyUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

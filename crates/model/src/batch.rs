@@ -1,6 +1,7 @@
 //! One batch of sequences on the device.
 
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Int, Tensor, TensorData};
 
 /// Sequences of one forward pass as tensors, for scoring and for training; padding stands at the end of rows and is never predicted.
 #[derive(Clone, Debug)]
@@ -50,6 +51,19 @@ impl<B: Backend> Batch<B> {
             places: (!all).then(|| ints(places)),
             targets: ints(targets),
             n_tokens,
+        }
+    }
+}
+
+impl<B: AutodiffBackend> Batch<B> {
+    /// The same batch, shared, on the backend without gradients.
+    pub fn without_gradients(&self) -> Batch<B::InnerBackend> {
+        Batch {
+            ids: self.ids.clone().inner(),
+            lengths: self.lengths.clone(),
+            places: self.places.clone().map(Tensor::inner),
+            targets: self.targets.clone().inner(),
+            n_tokens: self.n_tokens,
         }
     }
 }

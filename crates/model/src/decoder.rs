@@ -240,27 +240,67 @@ impl<B: KernelBackend> CausalLm<B> {
     }
 
     fn pass(&self, batch: &Batch<B>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
+        let stages = self.stages(batch, tape);
+        let mut x = stages.embedded();
+        if let Some(tape) = tape {
+            x = tape.root(x);
+        }
+        for block in 0..self.module.h.len() {
+            x = stages.block(block, x);
+        }
+        stages.normed(x)
+    }
+
+    /// The same pass a stage at a time, for who keeps less of it; a tape records the stages that are called.
+    pub fn stages<'a>(&'a self, batch: &'a Batch<B>, tape: Option<&'a Tape<B>>) -> Stages<'a, B> {
         let ([b, t], device) = (batch.ids.dims(), batch.ids.device());
-        let mut x = embedding(self.module.wte.weight.val(), batch.ids.clone());
-        if self.config.embedding_scale != 1.0 {
-            x = x.mul_scalar(self.config.embedding_scale);
-        }
-        if let (Some(wpe), Positions::Learned { first }) = (&self.module.wpe, &self.config.positions) {
-            x = x + wpe.weight.val().slice_dim(0, *first..first + t).unsqueeze::<3>();
-        }
         let rotations = match &self.config.positions {
             Positions::Rotary(rotary) => Some(rotary.rotations(&batch.lengths, t, &device)),
             Positions::Learned { .. } => None,
         };
-        let pass = Pass { config: &self.config, shape: [b, t], rotations, tape };
-        let mut x = x.reshape([b * t, self.config.width]);
-        if let Some(tape) = tape {
-            x = tape.root(x);
+        Stages { lm: self, batch, pass: Pass { config: &self.config, shape: [b, t], rotations, tape } }
+    }
+}
+
+/// A forward pass, stage by stage: embedded tokens, each block in turn, the last norm; `[b · t, d]` in and out.
+pub struct Stages<'a, B: Backend> {
+    lm: &'a CausalLm<B>,
+    batch: &'a Batch<B>,
+    pass: Pass<'a, B>,
+}
+
+impl<B: Backend> std::fmt::Debug for Stages<'_, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stages").field("shape", &self.pass.shape).finish_non_exhaustive()
+    }
+}
+
+impl<B: KernelBackend> Stages<'_, B> {
+    /// The embedded tokens.
+    pub fn embedded(&self) -> Tensor<B, 2> {
+        let CausalLm { config, module } = self.lm;
+        let [b, t] = self.pass.shape;
+        let mut x = embedding(module.wte.weight.val(), self.batch.ids.clone());
+        if config.embedding_scale != 1.0 {
+            x = x.mul_scalar(config.embedding_scale);
         }
-        for (block, mask) in self.module.h.iter().zip(&self.config.layers) {
-            x = block.forward(x, *mask, &pass);
+        if let (Some(wpe), Positions::Learned { first }) = (&module.wpe, &config.positions) {
+            x = x + wpe.weight.val().slice_dim(0, *first..first + t).unsqueeze::<3>();
         }
-        self.module.ln_f.forward(x, &pass)
+        x.reshape([b * t, config.width])
+    }
+
+    /// The output of a block for its input.
+    ///
+    /// # Panics
+    /// If the model has fewer blocks.
+    pub fn block(&self, block: usize, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.lm.module.h[block].forward(x, self.lm.config.layers[block], &self.pass)
+    }
+
+    /// The hidden states for the output of the last block.
+    pub fn normed(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.lm.module.ln_f.forward(x, &self.pass)
     }
 }
 

@@ -27,7 +27,7 @@ pub use activation::Activation;
 pub use adapter::{LoraConfig, Targets};
 pub use batch::Batch;
 pub use config::{Keys, ModelConfig};
-pub use decoder::{CausalLm, Decoder, DecoderConfig, NormConfig, Parts, Positions, Residual};
+pub use decoder::{CausalLm, Decoder, DecoderConfig, NormConfig, Parts, Positions, Residual, Stages};
 pub use error::ModelError;
 pub use families::gpt_neo;
 pub use inference::PackedLm;

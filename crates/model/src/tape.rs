@@ -49,7 +49,7 @@ pub enum Operation {
 
 impl<B: Backend> Tape<B> {
     /// A tape of all parameters, or of those of adapters alone.
-    pub(crate) fn new(only_adapters: bool) -> Self {
+    pub fn new(only_adapters: bool) -> Self {
         Self { only_adapters, records: RefCell::default(), embedded: Tap::default() }
     }
 

@@ -33,6 +33,9 @@ pub(crate) struct Progress {
     pub(crate) curve: Vec<CurvePoint>,
     pub(crate) n_tokens: u64,
     pub(crate) ended: bool,
+    /// The least norm before clipping, where something is clipped and nothing is to be hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) least_norm: Option<f64>,
     /// Of the noise key, where there is noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_id: Option<String>,

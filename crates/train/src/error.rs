@@ -61,6 +61,14 @@ pub enum TrainError {
         /// Which step.
         step: u64,
     },
+    /// Devices that cannot work together.
+    #[error("{n} devices cannot share the work: {reason}; take fewer devices")]
+    Devices {
+        /// How many.
+        n: usize,
+        /// What went wrong.
+        reason: String,
+    },
     /// Nothing to train on.
     #[error("there are no training examples; lower the public fraction or the minimum of examples per user")]
     NoDocuments,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use userprint_kernels::head::{self, Head};
 use userprint_model::backend::KernelBackend;
 use userprint_model::{Batch, CausalLm};
@@ -32,14 +32,11 @@ impl<B: AutodiffBackend> Gradients<B> {
         norm::<B>(&self.by_path)
     }
 
-    /// Scales all gradients so that their norm is at most `clip_norm`.
-    #[must_use]
-    pub fn clipped(mut self, clip_norm: f64) -> Self {
+    /// Scales all gradients so that their norm is at most `clip_norm`; the answer is the norm before.
+    pub fn clip(&mut self, clip_norm: f64) -> f64 {
         let norm = self.norm();
-        if norm > clip_norm {
-            self.by_path = scaled::<B>(self.by_path, clip_norm / norm);
-        }
-        self
+        self.by_path = scaled::<B>(std::mem::take(&mut self.by_path), clip_factor(norm, clip_norm));
+        norm
     }
 }
 
@@ -52,8 +49,16 @@ pub(crate) fn norm<B: AutodiffBackend>(by_path: &ByPath<B>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
+/// What a gradient of this norm is multiplied by, so that its norm is at most `clip_norm`.
+pub(crate) fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
+    if norm > clip_norm { clip_norm / norm } else { 1.0 }
+}
+
 /// Every tensor times a factor.
 pub(crate) fn scaled<B: AutodiffBackend>(by_path: ByPath<B>, factor: f64) -> ByPath<B> {
+    if factor == 1.0 {
+        return by_path;
+    }
     by_path.into_iter().map(|(path, tensor)| (path, tensor.mul_scalar(factor))).collect()
 }
 
@@ -68,23 +73,25 @@ pub(crate) fn add<B: AutodiffBackend>(to: &mut ByPath<B>, from: ByPath<B>) {
     }
 }
 
-/// [`gradients`] of many sequences, in passes of at most `microbatch_size`, with the number of predicted tokens.
+/// [`gradients`] of many sequences, as `of_batch` finds them, in passes of at most `microbatch_size`, with the number of predicted
+/// tokens.
 pub(crate) fn accumulated<B: TrainBackend>(
     lm: &CausalLm<B>,
     sequences: &[Vec<u32>],
     microbatch_size: usize,
+    of_batch: impl Fn(&Batch<B>) -> Gradients<B>,
 ) -> (Gradients<B>, u64) {
     let device = lm.device();
     let batches = sequences.chunks(microbatch_size).map(|chunk| Batch::new(chunk, &device));
     if sequences.len() <= microbatch_size {
         let batch = Batch::new(sequences, &device);
-        return (gradients(lm, &batch), batch.n_tokens as u64);
+        return (of_batch(&batch), batch.n_tokens as u64);
     }
     let n_tokens: usize = sequences.iter().map(|sequence| sequence.len().saturating_sub(1)).sum();
     let mut sum = Gradients { loss_nats: 0.0, by_path: BTreeMap::new() };
     for batch in batches {
         let share = batch.n_tokens as f64 / n_tokens as f64;
-        let found = gradients(lm, &batch);
+        let found = of_batch(&batch);
         sum.loss_nats += share * found.loss_nats;
         add::<B>(&mut sum.by_path, scaled::<B>(found.by_path, share));
     }
@@ -96,29 +103,83 @@ pub(crate) fn accumulated<B: TrainBackend>(
 /// The head's share comes from [`head::head_loss`] in tiles; autodiff carries it from the hidden states down.
 pub fn gradients<B: TrainBackend>(lm: &CausalLm<B>, batch: &Batch<B>) -> Gradients<B> {
     let hidden = lm.hidden(batch);
-    let hidden = match &batch.places {
-        Some(places) => hidden.select(0, places.clone()),
-        None => hidden,
-    };
-    let targets: Tensor<B::InnerBackend, 1, Int> = batch.targets.clone().inner();
-    let weights = Tensor::full([batch.n_tokens], 1.0 / batch.n_tokens as f64, &targets.device());
-    let Head { weight, soft_cap } = lm.head();
-    let head = Head { weight: weight.inner(), soft_cap };
-    let found = head::head_loss(&hidden.clone().inner(), &head, &targets, &weights, lm.is_adapted());
-    // The gradient of ⟨hidden, d_hidden⟩ by the hidden states is d_hidden.
-    let carried = (hidden * Tensor::from_inner(found.d_hidden)).sum();
-    let grads = carried.backward();
+    let Loss { loss_nats, d_hidden, d_weight } = Rows::mean(batch).loss(lm, &hidden);
+    let mut by_path = ByPath::<B>::new();
+    collect(lm, carried_back(hidden, d_hidden), &mut by_path);
+    add::<B>(&mut by_path, d_weight);
+    Gradients { loss_nats, by_path }
+}
+
+/// Which hidden states predict what, and what each counts.
+pub(crate) struct Rows<B: AutodiffBackend> {
+    /// Of the hidden states; none where all predict.
+    pub(crate) places: Option<Tensor<B, 1, Int>>,
+    pub(crate) targets: Tensor<B::InnerBackend, 1, Int>,
+    pub(crate) weights: Tensor<B::InnerBackend, 1>,
+}
+
+/// A weighted loss with its gradients by the hidden states and by the head.
+pub(crate) struct Loss<B: AutodiffBackend> {
+    pub(crate) loss_nats: f64,
+    /// Of all hidden states.
+    pub(crate) d_hidden: Tensor<B::InnerBackend, 2>,
+    /// By the head's path; empty where it is frozen.
+    pub(crate) d_weight: ByPath<B>,
+}
+
+impl<B: TrainBackend> Rows<B> {
+    /// All predictions of a batch, each as much as any other.
+    pub(crate) fn mean(batch: &Batch<B>) -> Self {
+        let targets = batch.targets.clone().inner();
+        let weights = Tensor::full([batch.n_tokens], 1.0 / batch.n_tokens as f64, &targets.device());
+        Self { places: batch.places.clone(), targets, weights }
+    }
+
+    pub(crate) fn loss(&self, lm: &CausalLm<B>, hidden: &Tensor<B, 2>) -> Loss<B> {
+        let hidden = hidden.clone().inner();
+        let [n, d] = hidden.dims();
+        let places = self.places.clone().map(Tensor::inner);
+        let rows = match &places {
+            Some(places) => hidden.select(0, places.clone()),
+            None => hidden,
+        };
+        let Head { weight, soft_cap } = lm.head();
+        let head = Head { weight: weight.inner(), soft_cap };
+        let found = head::head_loss(&rows, &head, &self.targets, &self.weights, lm.is_adapted());
+        let d_hidden = match places {
+            Some(places) => {
+                let zeros = Tensor::zeros([n, d], &found.d_hidden.device());
+                zeros.select_assign(0, places, found.d_hidden, IndexingUpdateOp::Add)
+            }
+            None => found.d_hidden,
+        };
+        let flat = |g: Tensor<B::InnerBackend, 2>| {
+            let n = g.dims().iter().product::<usize>();
+            (lm.head_path().to_owned(), g.reshape([n]))
+        };
+        let d_weight = found.d_weight.map(flat).into_iter().collect();
+        Loss { loss_nats: found.loss.into_data().iter::<f64>().sum(), d_hidden, d_weight }
+    }
+}
+
+/// Gradients by all that `y` was made of, where `dy` is that by `y`: those of `⟨y, dy⟩`.
+pub(crate) fn carried_back<B: AutodiffBackend>(
+    y: Tensor<B, 2>,
+    dy: Tensor<B::InnerBackend, 2>,
+) -> B::Gradients {
+    (y * Tensor::from_inner(dy)).sum().backward()
+}
+
+/// Adds what a backward pass left of the parameters' gradients; the answer is what it left besides.
+pub(crate) fn collect<B: AutodiffBackend>(
+    lm: &CausalLm<B>,
+    grads: B::Gradients,
+    by_path: &mut ByPath<B>,
+) -> B::Gradients {
     let mut collector = Collector { path: Vec::new(), grads, by_path: BTreeMap::new() };
     lm.module.visit(&mut collector);
-    let mut by_path = collector.by_path;
-    if let Some(d_weight) = found.d_weight {
-        let n = d_weight.dims().iter().product::<usize>();
-        let d_weight = d_weight.reshape([n]);
-        let embedded = by_path.remove(lm.head_path());
-        by_path.insert(lm.head_path().to_owned(), embedded.map_or(d_weight.clone(), |g| g + d_weight));
-    }
-    let loss_nats = found.loss.into_data().iter::<f64>().sum();
-    Gradients { loss_nats, by_path }
+    add::<B>(by_path, collector.by_path);
+    collector.grads
 }
 
 struct Collector<B: AutodiffBackend> {

@@ -97,6 +97,12 @@ impl<B: AutodiffBackend> Optimizer<B> {
         Self { config, step: 0, kept: BTreeMap::new() }
     }
 
+    /// The same on another device.
+    pub(crate) fn on_device(&self, device: &B::Device) -> Self {
+        let kept = self.kept.iter().map(|(key, tensor)| (key.clone(), tensor.clone().to_device(device)));
+        Self { config: self.config, step: self.step, kept: kept.collect() }
+    }
+
     /// One update of every parameter that has a gradient.
     pub fn update(&mut self, lm: CausalLm<B>, gradients: Gradients<B>, learning_rate: f64) -> CausalLm<B> {
         self.step += 1;

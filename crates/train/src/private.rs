@@ -10,12 +10,9 @@ use userprint_model::{CausalLm, Params};
 
 use self::parts::{PrivateParts, SoundParts};
 use self::sampled::SampledUnits;
-use crate::gradients::{ByPath, scaled};
-use crate::units::summed;
-use crate::{
-    ClippedSum, Gradients, NoiseKey, PoissonSampler, TrainBackend, TrainData, TrainError, TrainSettings,
-    UnitBatch,
-};
+use crate::gradients::ByPath;
+use crate::peers::{Peers, StepSum};
+use crate::{NoiseKey, PoissonSampler, TrainBackend, TrainData, TrainError, TrainSettings};
 
 /// Private steps on one set of data.
 #[derive(Debug)]
@@ -30,17 +27,6 @@ pub(crate) struct PrivateSteps<'a, B: TrainBackend> {
     microbatch_size: usize,
     /// Path and size of each parameter that training moves.
     trained: Vec<(String, usize)>,
-}
-
-/// What a step found.
-#[derive(Debug)]
-pub(crate) struct PrivateGradients<B: TrainBackend> {
-    /// The noised sum over the expected size.
-    pub(crate) gradients: Gradients<B>,
-    /// Mean over the sampled units; `None` where there are none.
-    pub(crate) loss_nats: Option<f64>,
-    /// Tokens predicted.
-    pub(crate) n_tokens: u64,
 }
 
 impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
@@ -62,7 +48,16 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         let units = SampledUnits::new(data, sampling, settings.block_tokens)?;
         let sampler = PoissonSampler::new(key, units.len(), sampling_probability)?;
         let expected_size = sampler.expected_size();
-        let parts = SoundParts { key: key.clone(), sampler, sampling, clip_norm, noise_multiplier };
+        let activation_checkpointing = settings.activation_checkpointing;
+        let key = key.clone();
+        let parts = SoundParts {
+            key: key.clone(),
+            sampler,
+            sampling,
+            clip_norm,
+            noise_multiplier,
+            activation_checkpointing,
+        };
         let (mut trained, is_trained) = (Vec::new(), lm.trained());
         Params::for_each(&lm.module, |path, _, values| {
             if is_trained(path) {
@@ -72,7 +67,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         Ok(Self {
             units,
             parts: Box::new(parts),
-            key: key.clone(),
+            key,
             rule: settings.rule,
             clip_norm,
             expected_size,
@@ -100,29 +95,23 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
     }
 
     /// The noised mean gradient of a step.
-    pub(crate) fn gradients(&self, lm: &CausalLm<B>, step: u64) -> Result<PrivateGradients<B>, TrainError> {
+    ///
+    /// Noise goes into the first peer's share, once, and so into the sum that all have.
+    pub(crate) fn gradients(&self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
         let sample = self.parts.sample(step);
-        let sequences: Vec<Vec<Vec<u32>>> =
+        let mut units: Vec<Vec<Vec<u32>>> =
             sample.iter().map(|&unit| self.units.sequences(&self.key, step, unit)).collect();
-        let (sum, n_tokens) = self.clipped_sum(lm, sequences);
-        let (loss_nats, mut by_path) = match sum {
-            Some(sum) => {
-                sum.check_norms(step)?;
-                (Some(sum.loss_nats()), sum.by_path)
-            }
-            None => (None, self.zeros(lm)),
-        };
-        self.parts.add_noise(step, &mut by_path);
-        let by_path = scaled::<B>(by_path, 1.0 / self.expected_size);
-        let gradients = Gradients { loss_nats: loss_nats.unwrap_or(f64::NAN), by_path };
-        Ok(PrivateGradients { gradients, loss_nats, n_tokens })
-    }
-
-    /// The sum over units, in passes of units of like length; `None` over none.
-    fn clipped_sum(&self, lm: &CausalLm<B>, mut units: Vec<Vec<Vec<u32>>>) -> (Option<ClippedSum<B>>, u64) {
+        // Passes of units of like length.
         units.sort_by_key(|unit| unit.iter().map(Vec::len).max());
-        let clipped = |batch: &UnitBatch<B>| self.parts.clipped_sum(lm, batch, self.clip_norm);
-        summed(&units, self.microbatch_size, &lm.device(), clipped)
+        let clipped = |lm: &CausalLm<B>, batch: &_| self.parts.clipped_sum(lm, batch, self.clip_norm);
+        let mut sum = peers.clipped_sum(&units, self.microbatch_size, step, clipped)?;
+        if units.is_empty() {
+            sum.by_peer[0] = self.zeros(&peers.first().lm);
+        }
+        self.parts.add_noise(step, &mut sum.by_peer[0]);
+        peers.all_reduce(&mut sum)?;
+        (sum.factor, sum.least_norm) = (1.0 / self.expected_size, None);
+        Ok(sum)
     }
 
     fn zeros(&self, lm: &CausalLm<B>) -> ByPath<B> {

@@ -11,12 +11,12 @@ use userprint_model::{CausalLm, LocalScorer, Params, ScoringOptions};
 use userprint_score::{ScoreError, Scorer};
 
 use crate::checkpoints::Progress;
-use crate::gradients::accumulated;
-use crate::private::{PrivateGradients, PrivateSteps};
-use crate::units::summed;
+use crate::gradients::{clip_factor, norm};
+use crate::peers::{Peers, Replica, StepSum, on_device};
+use crate::private::PrivateSteps;
 use crate::{
-    Checkpoints, CurvePoint, Gradients, Hook, NoiseKey, Optimizer, OptimizerConfig, Sequences, StepReport,
-    TrainBackend, TrainError, TrainSettings, clipped_sum, learning_rate,
+    Checkpoints, CurvePoint, Hook, NoiseKey, Optimizer, Sequences, StepReport, TrainBackend, TrainError,
+    TrainSettings, clipped_sum, clipped_sum_recomputed, gradients, gradients_recomputed, learning_rate,
 };
 
 /// Texts whose loss is measured along training.
@@ -78,6 +78,9 @@ pub struct TrainOutcome {
     pub steps: u64,
     /// Tokens predicted in training.
     pub n_tokens: u64,
+    /// The least gradient norm, before clipping, of any batch or example, whichever is clipped; `None` where none is, and in
+    /// private training, which must not tell.
+    pub least_norm: Option<f64>,
     /// How much privacy the training gave: of all steps that it might have made, because what it saw may have ended it sooner.
     pub claim: Option<Claim>,
 }
@@ -129,7 +132,36 @@ pub fn train<B: KernelBackend>(
     checkpoints: &Checkpoints<'_>,
     hook: &mut dyn Hook,
 ) -> Result<TrainOutcome, TrainError> {
+    train_on(&[start.device()], start, data, settings, randomness, checkpoints, hook)
+}
+
+/// [`train`] on several devices, which share the examples or users of each step; one may be there more than once.
+///
+/// How many there are changes rounding alone, and a training may go on with others.
+/// With up to two devices, or devices that are all different, a resumed training ends with the same bits here too; of more
+/// that are one, as parts of a processor, Burn adds up in an order that varies.
+/// Validation losses are measured on the first.
+///
+/// # Errors
+/// As [`train`]; [`TrainError::Setting`] for no device, [`TrainError::Devices`] for those that cannot work together.
+///
+/// # Panics
+/// As [`train`]; and a panic on one device goes on here.
+pub fn train_on<B: KernelBackend>(
+    devices: &[B::Device],
+    start: &CausalLm<B>,
+    data: &TrainData<'_>,
+    settings: &TrainSettings,
+    randomness: &Randomness,
+    checkpoints: &Checkpoints<'_>,
+    hook: &mut dyn Hook,
+) -> Result<TrainOutcome, TrainError> {
     settings.check(start.config.context)?;
+    let device = devices.first().ok_or_else(|| TrainError::Setting {
+        key: "devices",
+        found: "0".to_owned(),
+        expected: "at least 1".to_owned(),
+    })?;
     assert_eq!(data.documents.n_rows(), data.owners.len(), "each document needs an owner");
     if data.documents.n_rows() == 0 {
         return Err(TrainError::NoDocuments);
@@ -137,18 +169,18 @@ pub fn train<B: KernelBackend>(
     if data.validation.held_in.is_empty() {
         return Err(TrainError::NoValidation);
     }
-    let device = start.device();
-    let mut lm = with_gradients::<Autodiff<B>>(start);
+    let mut lm = on_device(&with_gradients::<Autodiff<B>>(start), device);
     let steps = Steps::new(&lm, data, settings, randomness)?;
     let total = steps.total(settings);
     let claim = steps.claim(total, settings)?;
     let key_id = randomness.noise_key.as_ref().map(NoiseKey::id);
-    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, &device, key_id.as_deref())?;
+    let resumed = checkpoints.read_state(&mut lm, settings.optimizer, device, key_id.as_deref())?;
     let (optimizer, progress) = resumed.unwrap_or_else(|| {
         let progress = Progress { key_id: key_id.filter(|_| steps.is_private()), ..Progress::default() };
         (Optimizer::new(settings.optimizer), progress)
     });
-    let mut run = Run { lm, optimizer, progress, data, settings, checkpoints, steps, total, losses: vec![] };
+    let peers = Peers::new(lm, optimizer, devices)?;
+    let mut run = Run { peers, progress, data, settings, checkpoints, steps, total, losses: vec![] };
     run.go(hook)?;
     Ok(TrainOutcome {
         curve: run.progress.curve,
@@ -156,6 +188,7 @@ pub fn train<B: KernelBackend>(
         kept_steps: settings.kept_steps(run.progress.step),
         steps: run.progress.step,
         n_tokens: run.progress.n_tokens,
+        least_norm: run.progress.least_norm,
         claim,
     })
 }
@@ -173,9 +206,6 @@ enum Steps<'a, B: TrainBackend> {
     /// Coins decide.
     Private(PrivateSteps<'a, B>),
 }
-
-/// What a step found: the gradient to go by, the mean loss where something was sampled, the tokens predicted.
-type Found<B> = (Gradients<B>, Option<f64>, u64);
 
 impl<'a, B: TrainBackend> Steps<'a, B> {
     fn new(
@@ -225,15 +255,12 @@ impl<'a, B: TrainBackend> Steps<'a, B> {
     /// What the rule makes of the gradients of a step, from 1.
     fn gradients(
         &mut self,
-        lm: &CausalLm<B>,
+        peers: &mut Peers<B>,
         step: u64,
         settings: &TrainSettings,
-    ) -> Result<Found<B>, TrainError> {
+    ) -> Result<StepSum<B>, TrainError> {
         let (sequences, batch_size, epoch) = match self {
-            Self::Private(steps) => {
-                let PrivateGradients { gradients, loss_nats, n_tokens } = steps.gradients(lm, step)?;
-                return Ok((gradients, loss_nats, n_tokens));
-            }
+            Self::Private(steps) => return steps.gradients(peers, step),
             Self::Shuffled { sequences, batch_size, epoch } => (sequences, *batch_size, epoch),
         };
         let steps_per_epoch = sequences.n_per_epoch().div_ceil(batch_size) as u64;
@@ -244,40 +271,42 @@ impl<'a, B: TrainBackend> Steps<'a, B> {
         let all = epoch.as_ref().map_or(&[][..], |(_, all)| all);
         let first = within as usize * batch_size;
         let batch = &all[first..(first + batch_size).min(all.len())];
-        let (found, n_tokens) = shuffled_gradients(lm, batch, step, settings)?;
-        let loss = found.loss_nats;
-        Ok((found, Some(loss), n_tokens))
+        shuffled_gradients(peers, batch, step, settings)
     }
 }
 
 /// What a rule without coins makes of a batch's gradients.
 fn shuffled_gradients<B: TrainBackend>(
-    lm: &CausalLm<B>,
+    peers: &mut Peers<B>,
     sequences: &[Vec<u32>],
     step: u64,
     settings: &TrainSettings,
-) -> Result<(Gradients<B>, u64), TrainError> {
+) -> Result<StepSum<B>, TrainError> {
     let (clip_norm, microbatch_size) = (settings.rule.clip_norm(), settings.microbatch_size as usize);
     if let (true, Some(clip_norm)) = (settings.clips_examples(), clip_norm) {
         let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
-        let clipped = |batch: &_| clipped_sum(lm, batch, clip_norm);
-        let (sum, n_tokens) = summed(&units, microbatch_size, &lm.device(), clipped);
-        let sum = sum.ok_or(TrainError::NoDocuments)?;
-        sum.check_norms(step)?;
-        return Ok((sum.mean(), n_tokens));
+        let of_units = if settings.activation_checkpointing { clipped_sum_recomputed } else { clipped_sum };
+        let clipped = |lm: &CausalLm<B>, batch: &_| of_units(lm, batch, clip_norm);
+        let mut sum = peers.clipped_sum(&units, microbatch_size, step, clipped)?;
+        peers.all_reduce(&mut sum)?;
+        sum.factor = 1.0 / sum.n_units as f64;
+        return Ok(sum);
     }
-    let (found, n_tokens) = accumulated(lm, sequences, microbatch_size);
-    let found = match clip_norm {
-        Some(clip_norm) => found.clipped(clip_norm),
-        None => found,
-    };
-    Ok((found, n_tokens))
+    let of_batch = if settings.activation_checkpointing { gradients_recomputed } else { gradients };
+    let mut sum = peers.mean(sequences, microbatch_size, of_batch);
+    peers.all_reduce(&mut sum)?;
+    if let Some(clip_norm) = clip_norm {
+        // Of the first peer's copy: of another it might round otherwise.
+        let norm = norm::<B>(&sum.by_peer[0]);
+        sum.factor = clip_factor(norm, clip_norm);
+        sum.least_norm = Some(norm);
+    }
+    Ok(sum)
 }
 
 /// One training under way.
 struct Run<'a, B: TrainBackend> {
-    lm: CausalLm<B>,
-    optimizer: Optimizer<B>,
+    peers: Peers<B>,
     progress: Progress,
     data: &'a TrainData<'a>,
     settings: &'a TrainSettings,
@@ -291,8 +320,7 @@ impl<B: TrainBackend> Run<'_, B> {
     fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
         let is_over = self.progress.ended || self.progress.step >= self.total;
         if let (Steps::Private(steps), false) = (&self.steps, is_over) {
-            // Adam in any case: its updates are as long for any gradient, and none where there is none.
-            steps.self_check(&self.lm, Optimizer::new(OptimizerConfig::ADAM))?;
+            steps.self_check(&self.peers.first().lm, self.settings.optimizer)?;
         }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
@@ -309,15 +337,20 @@ impl<B: TrainBackend> Run<'_, B> {
             self.progress.ended |= hook.on_step(&report).is_break();
         }
         self.progress.ended = true;
-        self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)?;
+        self.write_state()?;
         self.keep_last()
+    }
+
+    fn write_state(&self) -> Result<(), TrainError> {
+        let Replica { lm, optimizer } = self.peers.first();
+        self.checkpoints.write_state(lm, optimizer, &self.progress)
     }
 
     /// Keeps the model of the last step, where its number alone did not.
     fn keep_last(&self) -> Result<(), TrainError> {
         let last = self.settings.kept_steps(self.progress.step).last().copied();
         if let Some(step) = last.filter(|&step| !self.settings.is_kept(step)) {
-            self.checkpoints.keep_step(&self.lm, step)?;
+            self.checkpoints.keep_step(&self.peers.first().lm, step)?;
         }
         Ok(())
     }
@@ -327,13 +360,16 @@ impl<B: TrainBackend> Run<'_, B> {
         let step = self.progress.step + 1;
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
-        let (found, loss, n_tokens) = self.steps.gradients(&self.lm, step, self.settings)?;
+        let found = self.steps.gradients(&mut self.peers, step, self.settings)?;
+        let (loss, n_tokens, least_norm) = (found.loss_nats, found.n_tokens, found.least_norm);
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));
         }
-        self.lm = self.optimizer.update(self.lm.clone(), found, rate);
+        self.peers.update(found, rate);
         self.progress.step = step;
         self.progress.n_tokens += n_tokens;
+        self.progress.least_norm =
+            [self.progress.least_norm, least_norm].into_iter().flatten().reduce(f64::min);
         self.losses.extend(loss);
         Ok((loss, n_tokens))
     }
@@ -363,16 +399,16 @@ impl<B: TrainBackend> Run<'_, B> {
         self.losses.clear();
         let best = self.progress.curve.iter().map(|point| point.held_in).fold(f64::INFINITY, f64::min);
         if point.held_in < best || self.steps.is_private() {
-            self.checkpoints.keep_best(&self.lm)?;
+            self.checkpoints.keep_best(&self.peers.first().lm)?;
             self.progress.best_step = step;
         }
         if self.settings.is_kept(step) {
-            self.checkpoints.keep_step(&self.lm, step)?;
+            self.checkpoints.keep_step(&self.peers.first().lm, step)?;
         }
         self.progress.curve.push(point);
         let held_in: Vec<f64> = self.progress.curve.iter().map(|point| point.held_in).collect();
         self.progress.ended |= self.settings.stop.should_stop(&held_in);
-        self.checkpoints.write_state(&self.lm, &self.optimizer, &self.progress)?;
+        self.write_state()?;
         Ok(point)
     }
 
@@ -381,7 +417,7 @@ impl<B: TrainBackend> Run<'_, B> {
         if texts.is_empty() {
             return Ok(None);
         }
-        let lm = self.lm.without_gradients();
+        let lm = self.peers.first().lm.without_gradients();
         let options = ScoringOptions { bos_token: Some(self.data.separator), ..ScoringOptions::default() };
         let scorer =
             LocalScorer::new("validation", lm, Arc::new(self.checkpoints.tokenizer.clone()), options);

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use userprint_kernels::head::Head;
 use userprint_kernels::units::{
     HeadTraining, HeadUnits, head_units, product_norms, shift_norms, table_norms, table_sum, tied_products,
 };
-use userprint_model::{Batch, CausalLm, Operation, Params, Positions};
+use userprint_model::{Batch, CausalLm, Operation, Params, Positions, Tape};
 
-use crate::gradients::{self, add};
+use crate::gradients::{self, Rows, add, carried_back};
 use crate::{Gradients, TrainBackend, TrainError};
 
 /// What units of a batch gave.
@@ -70,6 +70,26 @@ impl<B: AutodiffBackend> UnitBatch<B> {
     /// Predicted tokens.
     pub fn n_tokens(&self) -> usize {
         self.batch.n_tokens
+    }
+
+    pub(crate) fn batch(&self) -> &Batch<B> {
+        &self.batch
+    }
+
+    pub(crate) fn n_units(&self) -> usize {
+        self.units
+    }
+
+    /// Of the rows.
+    fn weights(&self) -> Tensor<B::InnerBackend, 1> {
+        let n = self.weights.len();
+        Tensor::from_data(TensorData::new(self.weights.clone(), [n]), &self.targets.device())
+    }
+
+    /// All hidden states with what they predict, each unit's times its factor.
+    pub(crate) fn rows(&self, factors: &[f32]) -> Rows<B> {
+        let weights = scaled(self.weights().unsqueeze_dim(1), factors).squeeze_dim(1);
+        Rows { places: None, targets: self.targets.clone(), weights }
     }
 
     /// Collates the sequences of each unit, `s[..len − 1]` to predict `s[1..]`.
@@ -144,31 +164,22 @@ fn units_of_a_pass<U: AsRef<[Vec<u32>]>>(units: &[U], microbatch_size: usize) ->
 /// # Reference
 /// Bu et al., arXiv:2210.00038v3 (book-keeping); the loop over units is [`gradients`](crate::gradients()) of each alone.
 pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B> {
-    let CausalLm { config, module } = CausalLm::<B>::from_inner(&lm.without_gradients());
-    let lm = CausalLm { config, module: Params::require_gradients(module, |_| false) };
+    let lm = frozen(lm);
     let (hidden, tape) = lm.recorded(&batch.batch);
     let pass = HeadPass::new(&lm, batch, hidden.clone().inner());
-    let mut found =
-        head_units(&pass.hidden, &pass.head, &batch.targets, &pass.weights(), batch.units, pass.training());
-    let carried = (hidden * Tensor::from_inner(found.d_hidden.clone())).sum();
-    carried.backward();
+    let mut found = pass.head_units();
+    carried_back(hidden, found.d_hidden.clone());
 
     let embedded = if lm.is_adapted() { None } else { tape.embedded().take::<B::InnerBackend>() };
-    let operations: Vec<Recorded<B>> = tape.into_records().into_iter().map(Recorded::take).collect();
-    let mut squares = vec![0.0; batch.units];
-    let mut add = |of_units: Tensor<B::InnerBackend, 1>| {
-        squares.iter_mut().zip(of_units.into_data().iter::<f64>()).for_each(|(sum, square)| *sum += square);
-    };
-    operations.iter().for_each(|operation| operation.norms(batch.units).into_iter().for_each(&mut add));
-    found.norms.take().into_iter().for_each(&mut add);
+    let operations: Vec<Recorded<B>> = Recorded::all(tape);
+    let mut squares = Squares::new(batch.units);
+    operations.iter().for_each(|operation| squares.add(operation.norms(batch.units)));
+    squares.add(found.norms.take());
     if let Some(de) = &embedded {
-        pass.embedding_norms(&lm, de, found.at_inputs.take()).into_iter().for_each(&mut add);
+        squares.add(pass.embedding_norms(&lm, de, found.at_inputs.take()));
     }
-    // A sum of products may round below 0 where it is 0; what is no number stays none.
-    let norm = |square: f64| if square < 0.0 { 0.0 } else { square.sqrt() };
-    let norms: Vec<f64> = squares.into_iter().map(norm).collect();
-    let factors: Vec<f32> =
-        norms.iter().map(|&norm| if norm > clip_norm { (clip_norm / norm) as f32 } else { 1.0 }).collect();
+    let norms = squares.norms();
+    let factors = factors(&norms, clip_norm);
 
     let paths = Paths::of(&lm);
     let mut by_path = BTreeMap::new();
@@ -184,8 +195,42 @@ pub fn clipped_sum<B: TrainBackend>(lm: &CausalLm<B>, batch: &UnitBatch<B>, clip
     ClippedSum { losses_nats, norms, by_path }
 }
 
+/// The same weights, recording no gradients.
+pub(crate) fn frozen<B: AutodiffBackend>(lm: &CausalLm<B>) -> CausalLm<B> {
+    let CausalLm { config, module } = CausalLm::<B>::from_inner(&lm.without_gradients());
+    CausalLm { config, module: Params::require_gradients(module, |_| false) }
+}
+
+/// What each unit's gradient is scaled by.
+pub(crate) fn factors(norms: &[f64], clip_norm: f64) -> Vec<f32> {
+    norms.iter().map(|&norm| if norm > clip_norm { (clip_norm / norm) as f32 } else { 1.0 }).collect()
+}
+
+/// Squared norms of units' gradients, which parameters add to one by one.
+pub(crate) struct Squares(Vec<f64>);
+
+impl Squares {
+    pub(crate) fn new(units: usize) -> Self {
+        Self(vec![0.0; units])
+    }
+
+    /// Adds some parameters', `[units]` each.
+    pub(crate) fn add<B: Backend>(&mut self, parameters: impl IntoIterator<Item = Tensor<B, 1>>) {
+        for of_units in parameters {
+            let squares = of_units.into_data();
+            self.0.iter_mut().zip(squares.iter::<f64>()).for_each(|(sum, square)| *sum += square);
+        }
+    }
+
+    pub(crate) fn norms(self) -> Vec<f64> {
+        // A sum of products may round below 0 where it is 0; what is no number stays none.
+        let norm = |square: f64| if square < 0.0 { 0.0 } else { square.sqrt() };
+        self.0.into_iter().map(norm).collect()
+    }
+}
+
 /// Each row times the factor of its unit.
-fn scaled<B: burn::tensor::backend::Backend>(rows: Tensor<B, 2>, factors: &[f32]) -> Tensor<B, 2> {
+fn scaled<B: Backend>(rows: Tensor<B, 2>, factors: &[f32]) -> Tensor<B, 2> {
     let [n, d] = rows.dims();
     let units = factors.len();
     let factors: Tensor<B, 1> = Tensor::from_data(TensorData::new(factors.to_vec(), [units]), &rows.device());
@@ -193,13 +238,18 @@ fn scaled<B: burn::tensor::backend::Backend>(rows: Tensor<B, 2>, factors: &[f32]
 }
 
 /// An operation with its input and the gradient by its output.
-struct Recorded<B: AutodiffBackend> {
+pub(crate) struct Recorded<B: AutodiffBackend> {
     operation: Operation,
     input: Tensor<B::InnerBackend, 2>,
     dy: Tensor<B::InnerBackend, 2>,
 }
 
 impl<B: AutodiffBackend> Recorded<B> {
+    /// All operations of a tape, once the backward pass has been.
+    pub(crate) fn all(tape: Tape<B>) -> Vec<Self> {
+        tape.into_records().into_iter().map(Self::take).collect()
+    }
+
     /// An operation that was left out would be neither clipped nor trained, so that none may be missing.
     fn take(record: userprint_model::Record<B>) -> Self {
         let dy = record
@@ -210,7 +260,7 @@ impl<B: AutodiffBackend> Recorded<B> {
     }
 
     /// Squared norms of each unit's gradient, by the weight and by the bias.
-    fn norms(&self, units: usize) -> Vec<Tensor<B::InnerBackend, 1>> {
+    pub(crate) fn norms(&self, units: usize) -> Vec<Tensor<B::InnerBackend, 1>> {
         let (of_weight, bias) = match self.operation {
             Operation::Product { bias, .. } => (product_norms(&self.input, &self.dy, units), bias),
             Operation::Scale { bias, .. } => {
@@ -239,7 +289,7 @@ impl<B: AutodiffBackend> Recorded<B> {
 }
 
 /// Head and embeddings of one pass.
-struct HeadPass<'a, B: AutodiffBackend> {
+pub(crate) struct HeadPass<'a, B: AutodiffBackend> {
     batch: &'a UnitBatch<B>,
     hidden: Tensor<B::InnerBackend, 2>,
     head: Head<B::InnerBackend>,
@@ -249,7 +299,7 @@ struct HeadPass<'a, B: AutodiffBackend> {
 }
 
 impl<'a, B: TrainBackend> HeadPass<'a, B> {
-    fn new(lm: &CausalLm<B>, batch: &'a UnitBatch<B>, hidden: Tensor<B::InnerBackend, 2>) -> Self {
+    pub(crate) fn new(lm: &CausalLm<B>, batch: &'a UnitBatch<B>, hidden: Tensor<B::InnerBackend, 2>) -> Self {
         let Head { weight, soft_cap } = lm.head();
         let [b, t] = batch.batch.ids.dims();
         Self {
@@ -262,6 +312,11 @@ impl<'a, B: TrainBackend> HeadPass<'a, B> {
         }
     }
 
+    pub(crate) fn head_units(&self) -> HeadUnits<B::InnerBackend> {
+        let Self { hidden, head, batch, .. } = self;
+        head_units(hidden, head, &batch.targets, &self.weights(), batch.units, self.training())
+    }
+
     fn training(&self) -> HeadTraining<'_, B::InnerBackend> {
         match (self.is_frozen, self.is_tied) {
             (true, _) => HeadTraining::Frozen,
@@ -272,13 +327,11 @@ impl<'a, B: TrainBackend> HeadPass<'a, B> {
 
     /// Of the rows.
     fn weights(&self) -> Tensor<B::InnerBackend, 1> {
-        let weights = self.batch.weights.clone();
-        let n = weights.len();
-        Tensor::from_data(TensorData::new(weights, [n]), &self.hidden.device())
+        self.batch.weights()
     }
 
     /// Squared norms by the token embedding, with the product of its two uses where it is the head, and by the positions.
-    fn embedding_norms(
+    pub(crate) fn embedding_norms(
         &self,
         lm: &CausalLm<B>,
         de: &Tensor<B::InnerBackend, 2>,

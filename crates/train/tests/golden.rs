@@ -101,7 +101,7 @@ fn check(clip: Option<f64>) {
         assert_near(&format!("loss of step {}", index + 1), found.loss_nats, loss, 1e-4 * loss);
         assert_near(&format!("norm of step {}", index + 1), found.norm(), norm, 1e-4 * norm);
         if let Some(clip_norm) = clip {
-            found = found.clipped(clip_norm);
+            found.clip(clip_norm);
             assert!(found.norm() <= clip_norm * (1.0 + 1e-5), "clipped to {}", found.norm());
         }
         lm = optimizer.update(lm, found, learning_rate);

@@ -44,6 +44,7 @@ fn without_noise_it_is_clipped_training() {
     let expected = clipped.train(folder().path()).expect("training ends well");
     assert_eq!((found.steps, found.n_tokens), (expected.steps, expected.n_tokens));
     assert_eq!(found.claim, None);
+    assert!(found.least_norm.is_none() && expected.least_norm.is_some_and(|norm| norm > 0.0));
     for (found, expected) in found.curve.iter().zip(&expected.curve) {
         assert!((found.held_in / expected.held_in - 1.0).abs() < 1e-5, "{found:?} {expected:?}");
     }
@@ -73,6 +74,29 @@ fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
     assert!(outcome.is_err(), "training did not reach step {step}");
+}
+
+/// As do activations that are computed again.
+#[test]
+fn activation_checkpointing_changes_rounding_alone() {
+    for rule in [TrainingRule::plain(2), TrainingRule::clipped(2, ClipUnit::Example, 0.05), tiny_rule()] {
+        let curve = |activation_checkpointing| {
+            let mut tiny = tiny(USERS, 0.9, 0.3);
+            tiny.settings.rule = rule.clone().expect("values in range");
+            tiny.settings.activation_checkpointing = activation_checkpointing;
+            tiny.train(folder().path()).expect("training ends well").curve
+        };
+        for (found, expected) in curve(true).iter().zip(curve(false)) {
+            assert!(
+                (found.held_in / expected.held_in - 1.0).abs() < 1e-4,
+                "{rule:?}: {found:?} {expected:?}"
+            );
+        }
+    }
+}
+
+fn tiny_rule() -> Result<TrainingRule, MitigateError> {
+    TrainingRule::dp_sgd(DpSampling::Users { examples_per_user: 2 }, 0.9, 0.05, 0.3)
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use burn::backend::Autodiff;
 use userprint_model::backend::Cpu;
 use userprint_model::families::FAMILIES;
 use userprint_model::{Batch, CausalLm, Params, adapter, checkpoint};
-use userprint_train::{UnitBatch, clipped_sum, gradients};
+use userprint_train::{UnitBatch, clipped_sum, clipped_sum_recomputed, gradients, gradients_recomputed};
 
 type Backend = Autodiff<Cpu>;
 type ByPath = BTreeMap<String, Vec<f64>>;
@@ -26,6 +26,13 @@ fn trained(lm: CausalLm<Backend>) -> CausalLm<Backend> {
 fn load(family: &str) -> CausalLm<Backend> {
     let loaded = checkpoint::load(&fixture(family), &Default::default());
     trained(loaded.unwrap_or_else(|error| panic!("{family}: {error}")).0)
+}
+
+fn load_adapted(family: &str) -> CausalLm<Backend> {
+    let loaded = checkpoint::load::<Backend>(&fixture(family), &Default::default());
+    let (base, config) = loaded.unwrap_or_else(|error| panic!("{family}: {error}"));
+    let adapted = adapter::load(&fixture("lora").join(family), &base, &config);
+    trained(adapted.unwrap_or_else(|error| panic!("{family}: {error}")))
 }
 
 /// A document of so many tokens, with some twice.
@@ -115,9 +122,7 @@ fn every_family_agrees_with_the_loop() {
 #[test]
 fn adapters_agree_with_the_loop() {
     for family in ["llama", "gpt2", "gpt_neox"] {
-        let (base, config) = checkpoint::load::<Backend>(&fixture(family), &Default::default()).unwrap();
-        let adapted = adapter::load(&fixture("lora").join(family), &base, &config);
-        let lm = trained(adapted.unwrap_or_else(|error| panic!("{family}: {error}")));
+        let lm = load_adapted(family);
         check(family, &lm, &examples());
         check(family, &lm, &users());
     }
@@ -169,5 +174,47 @@ fn clipped_norms_never_pass_the_clip_norm() {
             let expected = clip_norm.min(found.norms[0]);
             assert!((norm(&by_path) / expected - 1.0).abs() < 1e-4, "{} of {expected}", norm(&by_path));
         }
+    }
+}
+
+/// The same gradients and norms when activations are computed again.
+#[track_caller]
+fn check_recomputed(what: &str, lm: &CausalLm<Backend>) {
+    let near = |found: &ByPath, expected: &ByPath| {
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}");
+        let most = 1e-5 * norm(expected);
+        for (path, expected) in expected {
+            let differences = found[path].iter().zip(expected).map(|(found, expected)| found - expected);
+            let distance = differences.map(|difference| difference * difference).sum::<f64>().sqrt();
+            assert!(distance <= most, "{what}: {path} is {distance:e} off, of {most:e}");
+        }
+    };
+    let on_host = |by_path: BTreeMap<String, burn::tensor::Tensor<Cpu, 1>>| -> ByPath {
+        by_path.into_iter().map(|(path, g)| (path, g.into_data().iter::<f64>().collect())).collect()
+    };
+    let documents: Vec<Vec<u32>> = examples().into_iter().flatten().collect();
+    let batch = Batch::new(&documents, &Default::default());
+    near(&on_host(gradients_recomputed(lm, &batch).by_path), &on_host(gradients(lm, &batch).by_path));
+    let batch = UnitBatch::new(&users(), &Default::default());
+    let all = clipped_sum(lm, &batch, f64::INFINITY);
+    let clip_norm = all.norms.iter().copied().fold(f64::INFINITY, f64::min) * 1.5;
+    let (expected, found) =
+        (clipped_sum(lm, &batch, clip_norm), clipped_sum_recomputed(lm, &batch, clip_norm));
+    for (found, expected) in found.norms.iter().zip(&expected.norms) {
+        assert!((found / expected - 1.0).abs() < 1e-5, "{what}: a norm of {found}, expected {expected}");
+    }
+    for (found, expected) in found.losses_nats.iter().zip(&expected.losses_nats) {
+        assert!((found / expected - 1.0).abs() < 1e-6, "{what}: a loss of {found}, expected {expected}");
+    }
+    near(&on_host(found.by_path), &on_host(expected.by_path));
+}
+
+#[test]
+fn recomputed_activations_change_nothing() {
+    for family in FAMILIES {
+        check_recomputed(family.model_type, &load(family.model_type));
+    }
+    for family in ["llama", "gpt2", "gpt_neox"] {
+        check_recomputed(family, &load_adapted(family));
     }
 }

@@ -1,6 +1,7 @@
 //! `userprint account`: what a private training guarantees, what noise a guarantee needs, and what an audit shows.
 
 mod audit;
+mod plan;
 mod plot;
 
 use std::fmt::Write;
@@ -47,6 +48,10 @@ pub(crate) enum AccountCommand {
     /// The least noise for a target epsilon.
     #[command(override_usage = NOISE_USAGE, after_help = NOISE_EXAMPLES)]
     Noise(NoiseArgs),
+    /// Noise and batch for a target epsilon on so much data, and whether it is
+    /// enough.
+    #[command(override_usage = plan::USAGE, after_help = plan::EXAMPLES)]
+    Plan(plan::PlanArgs),
     /// A lower bound on epsilon from guesses about canary users of one training.
     #[command(override_usage = audit::ONE_RUN_USAGE, after_help = audit::ONE_RUN_EXAMPLES)]
     OneRun(audit::OneRunArgs),
@@ -68,6 +73,7 @@ impl AccountCommand {
         match self {
             Self::Epsilon(args) => args.run().map(plain),
             Self::Noise(args) => args.run().map(plain),
+            Self::Plan(args) => args.run().map(plain),
             Self::OneRun(args) => args.run(),
             Self::Trainings(args) => args.run(),
         }

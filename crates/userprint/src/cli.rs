@@ -1,6 +1,7 @@
 //! Commands and options.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -105,6 +106,10 @@ pub(crate) struct RunArgs {
     /// Where the models run, instead of the experiment's.
     #[arg(long, value_enum)]
     backend: Option<BackendName>,
+    /// Devices that share the work of training: GPUs, or parts of the
+    /// processor's threads. Changes rounding alone.
+    #[arg(long, value_name = "N", default_value = "1")]
+    devices: NonZeroUsize,
     /// Connect to nothing: a model of the hub must be in the cache.
     #[arg(long)]
     offline: bool,
@@ -154,7 +159,7 @@ impl RunArgs {
         }
         let experiment = raw.check()?;
         let folder = self.runs.join(format!("{}-seed{}", experiment.raw.name, experiment.raw.seed));
-        let summary = Pipeline::open(experiment, &folder, self.offline)?.run(self.until)?;
+        let summary = Pipeline::open(experiment, &folder, self.devices, self.offline)?.run(self.until)?;
         say(&summary)
     }
 }

@@ -1,6 +1,7 @@
 //! The experiment file: parsed once, checked once; nothing after it sees a string that means a choice.
 
 mod optimizer;
+mod training;
 
 use std::path::{Path, PathBuf};
 
@@ -9,20 +10,14 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::{Columns, PopulationConfig, UserSplit};
-use userprint_mitigate::{
-    ClipUnit, DataFilter, DpSampling, ExactDedup, Mitigation, StopRule, TrainingRule, UserCap,
-};
+use userprint_mitigate::{DataFilter, DpSampling, ExactDedup, Mitigation, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
-use userprint_train::{Packing, Schedule, TrainSettings};
+use userprint_train::TrainSettings;
 
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
-use crate::privacy::{PrivacyChoice, RawPrivacy};
-use optimizer::OptimizerName;
-
-/// Sequences in one pass of training: enough to keep two cores busy, few enough for their memory.
-const DEFAULT_MICROBATCH_SIZE: u32 = 16;
-
+use crate::privacy::PrivacyChoice;
+use training::RawTraining;
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,33 +68,6 @@ pub(crate) struct RawTarget {
     pub(crate) exact_dedup: bool,
     pub(crate) lora: Option<LoraConfig>,
     pub(crate) training: RawTraining,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawTraining {
-    pub(crate) batch_size: Option<u32>,
-    pub(crate) microbatch_size: Option<u32>,
-    pub(crate) clip_norm: Option<f64>,
-    pub(crate) clip_unit: Option<ClipUnit>,
-    pub(crate) packing: Packing,
-    pub(crate) block_tokens: usize,
-    pub(crate) epochs: u32,
-    pub(crate) max_steps: Option<u64>,
-    pub(crate) learning_rate: f64,
-    pub(crate) warmup_steps: u64,
-    #[serde(default)]
-    pub(crate) schedule: Schedule,
-    #[serde(default)]
-    pub(crate) optimizer: OptimizerName,
-    pub(crate) weight_decay: Option<f64>,
-    pub(crate) momentum: Option<f64>,
-    pub(crate) evaluations: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) checkpoint_every: Option<u64>,
-    pub(crate) patience: Option<u32>,
-    pub(crate) max_validation_examples: usize,
-    pub(crate) privacy: Option<RawPrivacy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -225,6 +193,11 @@ impl RawExperiment {
         let folder = path.parent().unwrap_or(Path::new("."));
         for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
             *relative = folder.join(&*relative);
+        }
+        let training = &mut raw.target.training;
+        if let Some(run) = training.clip_norm_from.take() {
+            training.clip_norm =
+                Some(training.recorded_norm(&folder.join(run)).context("target.training.clip_norm_from")?);
         }
         Ok(raw)
     }
@@ -397,51 +370,6 @@ impl RawTarget {
             settings,
             privacy,
             max_validation_examples: self.training.max_validation_examples,
-        })
-    }
-}
-
-impl RawTraining {
-    fn check(&self) -> anyhow::Result<(TrainSettings, Option<PrivacyChoice>)> {
-        if self.max_validation_examples == 0 {
-            bail!("max_validation_examples is 0, expected at least 1: validation picks the checkpoint");
-        }
-        let privacy = self.privacy.as_ref().map(|privacy| privacy.check(self.batch_size, self.clip_norm));
-        let privacy = privacy.transpose().context("[privacy]")?;
-        let rule = match &privacy {
-            Some(_) if self.clip_unit.is_some() => {
-                bail!("clip_unit is given beside [privacy], whose `sampling` says what is clipped")
-            }
-            Some(privacy) => privacy.provisional_rule()?,
-            None => self.rule_without_privacy()?,
-        };
-        let settings = TrainSettings {
-            rule,
-            packing: self.packing,
-            block_tokens: self.block_tokens,
-            epochs: self.epochs,
-            max_steps: self.max_steps.unwrap_or(u64::MAX),
-            learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps,
-            schedule: self.schedule,
-            optimizer: self.optimizer()?,
-            evaluations: self.evaluations,
-            checkpoint_every: self.checkpoint_every,
-            stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
-            microbatch_size: self.microbatch_size.unwrap_or(DEFAULT_MICROBATCH_SIZE),
-            delta: None,
-        };
-        Ok((settings, privacy))
-    }
-
-    fn rule_without_privacy(&self) -> anyhow::Result<TrainingRule> {
-        let batch_size = self.batch_size.context("batch_size is missing")?;
-        Ok(match (self.clip_norm, self.clip_unit) {
-            (Some(clip_norm), unit) => {
-                TrainingRule::clipped(batch_size, unit.unwrap_or_default(), clip_norm)?
-            }
-            (None, Some(_)) => bail!("clip_unit is given without a clip_norm, expected both"),
-            (None, None) => TrainingRule::plain(batch_size)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,6 +50,8 @@ impl Stage {
 pub(crate) struct Pipeline {
     pub(crate) experiment: Experiment,
     pub(crate) folder: RunFolder,
+    /// Devices that share the work of training; no hash knows them, because they change rounding alone.
+    pub(crate) n_devices: NonZeroUsize,
     corpus: OnceCell<InMemoryCorpus>,
     hub_folder: Option<PathBuf>,
 }
@@ -57,7 +60,12 @@ impl Pipeline {
     /// Opens the run folder and writes the resolved experiment file into it.
     ///
     /// A reference from the hub is fetched here; offline it must be in the cache.
-    pub(crate) fn open(experiment: Experiment, path: &Path, offline: bool) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        experiment: Experiment,
+        path: &Path,
+        n_devices: NonZeroUsize,
+        offline: bool,
+    ) -> anyhow::Result<Self> {
         let mut folder = RunFolder::open(path)?;
         folder.write("experiment.toml", toml::to_string(&experiment.raw.resolved()?)?.as_bytes())?;
         folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -74,7 +82,7 @@ impl Pipeline {
                 None
             }
         };
-        Ok(Self { experiment, folder, corpus: OnceCell::new(), hub_folder })
+        Ok(Self { experiment, folder, n_devices, corpus: OnceCell::new(), hub_folder })
     }
 
     /// The folder of the reference that came from the hub.

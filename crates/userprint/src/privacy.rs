@@ -20,12 +20,15 @@ pub(crate) struct RawPrivacy {
     pub(crate) batch_factor: Option<f64>,
 }
 
-/// What coins are tossed for, by its name in the file.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What coins are tossed for, by its name in the file and on the command line.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sampling {
+    /// Examples: one example is hidden.
     Examples,
+    /// Examples, of which no user has more than so many.
     CappedUsers,
+    /// Users, with up to so many examples each.
     Users,
 }
 
@@ -64,17 +67,7 @@ impl RawPrivacy {
         batch_size: Option<u32>,
         clip_norm: Option<f64>,
     ) -> anyhow::Result<PrivacyChoice> {
-        let sampling = match (self.sampling, self.examples_per_user) {
-            (Sampling::Examples, None) => DpSampling::Examples,
-            (Sampling::Examples, Some(_)) => bail!(
-                "sampling is \"examples\" with examples_per_user: a bound on users is for \"capped_users\" and \"users\""
-            ),
-            (Sampling::CappedUsers, Some(examples_per_user)) => DpSampling::CappedUsers { examples_per_user },
-            (Sampling::Users, Some(examples_per_user)) => DpSampling::Users { examples_per_user },
-            (Sampling::CappedUsers | Sampling::Users, None) => {
-                bail!("examples_per_user is missing: the most examples of a user that a step may use")
-            }
-        };
+        let sampling = sampling_of(self.sampling, self.examples_per_user)?;
         let noise = match (self.epsilon, self.noise_multiplier) {
             (Some(epsilon), None) => Noise::Epsilon(epsilon),
             (None, Some(multiplier)) => Noise::Multiplier(multiplier),
@@ -99,6 +92,23 @@ impl RawPrivacy {
         choice.rule(1.0, choice.multiplier_or(1.0))?;
         Ok(choice)
     }
+}
+
+/// What is sampled, with the bound on users that it needs.
+pub(crate) fn sampling_of(sampling: Sampling, examples_per_user: Option<u32>) -> anyhow::Result<DpSampling> {
+    Ok(match (sampling, examples_per_user) {
+        (Sampling::Examples, None) => DpSampling::Examples,
+        (Sampling::Examples, Some(_)) => {
+            bail!(
+                "examples per user are given, expected none: where users are not hidden, nothing bounds them"
+            )
+        }
+        (Sampling::CappedUsers, Some(examples_per_user)) => DpSampling::CappedUsers { examples_per_user },
+        (Sampling::Users, Some(examples_per_user)) => DpSampling::Users { examples_per_user },
+        (Sampling::CappedUsers | Sampling::Users, None) => {
+            bail!("examples_per_user is missing: the most examples of a user that a step may use")
+        }
+    })
 }
 
 impl PrivacyChoice {

@@ -119,8 +119,8 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let n_held_out = input.held_out.len();
     let mut tables = vec![
         table::checks(results),
-        table::attacks(results),
         table::promise(results),
+        table::attacks(results),
         table::detection(results),
         table::sequential(results),
         table::exposure(results),

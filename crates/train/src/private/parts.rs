@@ -8,12 +8,15 @@ use userprint_mitigate::{DpSampling, TrainingRule};
 use userprint_model::CausalLm;
 
 use crate::gradients::ByPath;
-use crate::{ClippedSum, NoiseKey, PoissonSampler, TrainBackend, UnitBatch, add_gaussian_noise, clipped_sum};
+use crate::{
+    ClippedSum, NoiseKey, PoissonSampler, TrainBackend, UnitBatch, add_gaussian_noise, clipped_sum,
+    clipped_sum_recomputed,
+};
 
 /// The parts of a private step that a claim rests on.
 ///
 /// Behind a trait, so that the self-checks try the very parts that training uses, and tests can show that broken ones are caught.
-pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug {
+pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug + Send + Sync {
     /// The units of a step.
     fn sample(&self, step: u64) -> Vec<usize>;
 
@@ -35,6 +38,7 @@ pub(crate) struct SoundParts {
     pub(super) sampling: DpSampling,
     pub(super) clip_norm: f64,
     pub(super) noise_multiplier: f64,
+    pub(super) activation_checkpointing: bool,
 }
 
 impl<B: TrainBackend> PrivateParts<B> for SoundParts {
@@ -43,7 +47,8 @@ impl<B: TrainBackend> PrivateParts<B> for SoundParts {
     }
 
     fn clipped_sum(&self, lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B> {
-        clipped_sum(lm, batch, clip_norm)
+        let of_units = if self.activation_checkpointing { clipped_sum_recomputed } else { clipped_sum };
+        of_units(lm, batch, clip_norm)
     }
 
     fn add_noise(&self, step: u64, sum: &mut ByPath<B>) {

@@ -9,7 +9,7 @@ use userprint_model::backend::Cpu;
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, gpt_neo};
 use userprint_train::{
     Checkpoints, Hook, NoiseKey, OptimizerConfig, Packing, Randomness, Schedule, StepReport, TrainData,
-    TrainError, TrainOutcome, TrainSettings, Validation, train,
+    TrainError, TrainOutcome, TrainSettings, Validation, train_on,
 };
 
 /// What one training needs; tests change what they are about.
@@ -24,6 +24,8 @@ pub(crate) struct Tiny {
     pub(crate) settings: TrainSettings,
     pub(crate) noise_key: Option<NoiseKey>,
     pub(crate) fingerprint: Fingerprint,
+    /// Devices that share the work; all are the processor.
+    pub(crate) n_devices: usize,
 }
 
 impl Tiny {
@@ -55,10 +57,12 @@ impl Tiny {
                 checkpoint_every: None,
                 stop: StopRule::Never,
                 microbatch_size: 16,
+                activation_checkpointing: false,
                 delta: None,
             },
             noise_key: None,
             fingerprint: Fingerprinter::new().with("tiny").finish(),
+            n_devices: 1,
         }
     }
 
@@ -72,6 +76,7 @@ impl Tiny {
         let Self { documents, owners, validation, .. } = self;
         let data = TrainData { documents, owners, separator: 0, validation };
         let randomness = Randomness { seed: Seed(2), noise_key: self.noise_key.clone() };
-        train::<Cpu>(&self.start, &data, &self.settings, &randomness, &checkpoints, hook)
+        let devices = vec![self.start.device(); self.n_devices];
+        train_on::<Cpu>(&devices, &self.start, &data, &self.settings, &randomness, &checkpoints, hook)
     }
 }

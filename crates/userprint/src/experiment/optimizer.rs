@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use userprint_train::OptimizerConfig;
 
-use super::RawTraining;
+use super::training::RawTraining;
 
 /// What `optimizer` may say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -378,24 +378,22 @@ pub(super) fn promise(results: &Results) -> Table {
     };
     let mut lines = vec![
         // A bound is rounded up.
-        ("Epsilon", number(decimals((claim.epsilon() * 100.0).ceil() / 100.0, 2))),
-        ("Delta", number(format!("{:e}", claim.delta()))),
+        ("Epsilon", text(decimals((claim.epsilon() * 100.0).ceil() / 100.0, 2))),
+        ("Delta", text(format!("{:e}", claim.delta()))),
         ("For", text(format!("{change} one {} of {}", claim.unit(), grouped(claim.n_units())))),
-        ("Steps", number(grouped(claim.steps()))),
-        ("Noise multiplier", number(decimals(rule.noise_multiplier().unwrap_or(0.0), 3))),
+        ("Steps", text(grouped(claim.steps()))),
+        ("Noise multiplier", text(decimals(rule.noise_multiplier().unwrap_or(0.0), 3))),
     ];
     match promise.auroc_cap() {
         Some(cap) if results.auroc_interval[0] > cap => {
             let class = "fail";
-            let broken = format!("BROKEN: at most {} was promised", probability(cap, 3));
+            let broken = format!("BROKEN: at most {} is allowed", decimals(cap, 4));
             lines.push(("AUROC across users", Cell { text: broken, class }));
         }
         Some(cap) => {
-            let below = format!(
-                "at most {} promised; measured {}, as it must be",
-                probability(cap, 3),
-                probability(results.auroc, 3)
-            );
+            let measured = probability(results.auroc, 3);
+            let below =
+                format!("at most {} is allowed; {measured} was measured, as it must be", decimals(cap, 4));
             lines.push(("AUROC across users", text(below)));
         }
         None => lines.push(("AUROC across users", text("it says nothing about a whole user"))),
@@ -408,6 +406,7 @@ pub(super) fn promise(results: &Results) -> Table {
          The AUROC that it allows is a mean over who is held in, so that one run may exceed it by chance.",
         lines,
     );
+    table.is_wide = true;
     table.foot =
         format!("Taken as known to everybody: {}. Losses in this report are not noised.", public.join("; "));
     table

@@ -1,6 +1,7 @@
 //! Pretrain: the reference model, pre-trained on the public users or brought along.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use userprint_model::backend::KernelBackend;
 use userprint_model::{CausalLm, HfTokenizer, ModelConfig, Params, adapter, n_parameters};
 use userprint_train::{
     Checkpoints, NoiseKey, Randomness, Tokenized, TrainData, TrainOutcome, TrainSettings, Validation,
-    step_folder, tokenize, train,
+    devices, step_folder, tokenize, train_on,
 };
 
 use super::{StageOutput, prepare};
@@ -92,6 +93,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         settings,
         privacy: None,
         seed,
+        n_devices: pipeline.n_devices,
         hash,
     };
     let (outcome, note) = job.run(&lm, &examples, &validation)?;
@@ -154,6 +156,7 @@ pub(crate) struct TrainingJob<'a> {
     pub(crate) settings: &'a TrainSettings,
     pub(crate) privacy: Option<&'a PrivacyChoice>,
     pub(crate) seed: Seed,
+    pub(crate) n_devices: NonZeroUsize,
     pub(crate) hash: Fingerprint,
 }
 
@@ -165,6 +168,7 @@ impl TrainingJob<'_> {
         examples: &dyn ExampleSource,
         validation: &Validation,
     ) -> anyhow::Result<(TrainOutcome, String)> {
+        let devices = devices::<B>(self.n_devices.get())?;
         self.discard_state_of_others()?;
         let Tokenized { documents, owners } = tokenize(examples, self.tokenizer)?;
         // The token that stands before texts when they are scored, where the checkpoint names it.
@@ -185,7 +189,7 @@ impl TrainingJob<'_> {
         let noise_key = NoiseKeyFile { path: self.folder.join("noise-key") };
         let randomness = Randomness { seed: self.seed, noise_key: noise_key.of(&settings.rule)? };
         let mut bar = TrainingBar::new(self.stage);
-        let outcome = train::<B>(start, &data, &settings, &randomness, &checkpoints, &mut bar)?;
+        let outcome = train_on::<B>(&devices, start, &data, &settings, &randomness, &checkpoints, &mut bar)?;
         let promise = outcome.claim.clone().map(|claim| Promise { claim, warnings });
         let promised = promise.as_ref().map_or(String::new(), |promise| format!(", {}", promise.claim));
         write_outcome(&self.folder, &outcome, promise)?;
@@ -285,6 +289,9 @@ pub(crate) struct TrainingRecord {
     pub(crate) kept_steps: Vec<u64>,
     pub(crate) steps: u64,
     pub(crate) n_tokens: u64,
+    /// The least norm before clipping, of batches or examples, whichever were clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) least_norm: Option<f64>,
     /// What the training promises, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) promise: Option<Promise>,
@@ -307,6 +314,7 @@ fn write_outcome(folder: &Path, outcome: &TrainOutcome, promise: Option<Promise>
         kept_steps: outcome.kept_steps.clone(),
         steps: outcome.steps,
         n_tokens: outcome.n_tokens,
+        least_norm: outcome.least_norm,
         promise,
     };
     write_file(&folder.join(RECORD), serde_json::to_string_pretty(&record)?.as_bytes())

@@ -65,6 +65,7 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         settings: &choice.settings,
         privacy: choice.privacy.as_ref(),
         seed,
+        n_devices: pipeline.n_devices,
         hash,
     };
     let (outcome, note) = job.run(&lm, &examples, &validation)?;

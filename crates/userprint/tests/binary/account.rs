@@ -112,6 +112,22 @@ fn noise_reaches_its_target() {
 }
 
 #[test]
+fn a_plan_says_what_is_too_small() {
+    let corpus = ["--examples", "41000", "--users", "138", "--parameters", "125198592", "--steps", "1200"];
+    let target = ["plan", "--epsilon", "2", "--delta", "1e-6"];
+    let examples = [&target[..], &corpus, &["--sampling", "examples", "--batch", "1024"]].concat();
+    let plan = json(&examples);
+    let rate = ["--sampling-probability", "0.024975609756097563", "--steps", "1200"];
+    let noise = json(&[&["noise", "--epsilon", "2", "--delta", "1e-6"], &rate[..]].concat());
+    check_close(&plan["noise_multiplier"], noise["noise_multiplier"].as_f64().unwrap(), 1e-5);
+    assert_eq!(plan["warnings"].as_array().map(Vec::len), Some(0), "{plan}");
+    let users = ["--sampling", "users", "--examples-per-user", "16", "--batch", "64"];
+    let said = account(&[&target[..], &corpus, &users].concat()).assert_success();
+    assert!(said.stdout.contains("warning: the corpus is too small: with 138 users"), "{}", said.stdout);
+    check_refused(&[&target[..], &corpus, &["--sampling", "users"]].concat(), "examples_per_user is missing");
+}
+
+#[test]
 fn a_trade_off_curve_is_drawn() {
     let folder = ExperimentFolder::new("");
     let args = [&["account", "epsilon", "--noise-multiplier", "1.5", "--plot", "curve.svg"], &TRAINING[..]];

@@ -3,7 +3,7 @@
 use crate::experiment_folder::{ExperimentFolder, RUN, TINY};
 
 const COMMANDS: [&str; 5] = ["run", "score", "pool", "stats", "example"];
-const ACCOUNTS: [&str; 4] = ["epsilon", "noise", "one-run", "trainings"];
+const ACCOUNTS: [&str; 5] = ["epsilon", "noise", "plan", "one-run", "trainings"];
 
 #[track_caller]
 fn check_help(args: &[&str], has_example: bool) {
@@ -48,6 +48,18 @@ fn example_is_an_experiment_file() {
     let said = folder.userprint(&args).assert_success();
     assert!(said.stderr.contains("12 users, 360 examples"), "{}", said.stderr);
     assert!(folder.path("runs/mine-seed1/partition.parquet").exists());
+}
+
+/// None, and more than any processor has threads.
+#[test]
+fn devices_that_are_not_there() {
+    let folder = ExperimentFolder::new(TINY);
+    let said = folder.userprint(&["run", "experiment.toml", "--devices", "0"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("invalid value '0' for '--devices <N>'"), "{}", said.stderr);
+    let said = folder.userprint(&["run", "experiment.toml", "--devices", "100000"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("devices is 100000, expected 1 to "), "{}", said.stderr);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod interrupted;
 mod lora;
 mod model;
 mod pool;
+mod private;
 mod reruns;
 mod same_seed;
 mod score;
