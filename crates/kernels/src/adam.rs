@@ -1,6 +1,11 @@
 //! One Adam update, with decoupled weight decay.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Numbers that one task works on.
+const TASK: usize = 1 << 16;
 
 /// The constants of Adam.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +41,7 @@ pub struct AdamSlot<B: Backend> {
 /// `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`,
 /// `w ← (1 − lr · λ) w − lr · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)`, with `λ` the weight decay.
 ///
-/// On a host backend (`on_host`) it is one pass over the four arrays; elsewhere it is tensor operations.
+/// On a host backend (`on_host`) it is one pass over the four arrays, shared among threads; elsewhere it is tensor operations.
 ///
 /// # Reference
 /// Kingma & Ba, arXiv:1412.6980v9, Algorithm 1; decoupled decay from Loshchilov & Hutter, arXiv:1711.05101v3, Algorithm 2.
@@ -96,18 +101,33 @@ fn one_pass<B: Backend>(
     let device = gradient.device();
     let (mut weight, mut first, mut second) = (host(slot.weight), host(slot.first), host(slot.second));
     let gradient = host(gradient);
-    let (beta_1, beta_2, epsilon) = (config.beta_1, config.beta_2, config.epsilon);
-    let (rate, root, kept) = (factors.rate as f32, factors.root as f32, factors.kept as f32);
-    for (((w, m), v), g) in weight.iter_mut().zip(&mut first).zip(&mut second).zip(&gradient) {
-        *m = beta_1 * *m + (1.0 - beta_1) * g;
-        *v = beta_2 * *v + (1.0 - beta_2) * g * g;
-        *w = kept * *w - rate * *m / (v.sqrt() / root + epsilon);
-    }
+    let weights = weight.par_chunks_mut(TASK).zip(gradient.par_chunks(TASK));
+    let parts = weights.zip(first.par_chunks_mut(TASK)).zip(second.par_chunks_mut(TASK));
+    parts.for_each(|(((weight, gradient), first), second)| {
+        update(weight, gradient, [first, second], factors, config);
+    });
     let back = |values: Vec<f32>| {
         let n = values.len();
         Tensor::from_data(TensorData::new(values, [n]), &device)
     };
     AdamSlot { weight: back(weight), first: back(first), second: back(second) }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn update(
+    weight: &mut [f32],
+    gradient: &[f32],
+    [first, second]: [&mut [f32]; 2],
+    factors: Factors,
+    config: AdamConfig,
+) {
+    let (beta_1, beta_2, epsilon) = (config.beta_1, config.beta_2, config.epsilon);
+    let (rate, root, kept) = (factors.rate as f32, factors.root as f32, factors.kept as f32);
+    for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+        *m = beta_1 * *m + (1.0 - beta_1) * g;
+        *v = beta_2 * *v + (1.0 - beta_2) * g * g;
+        *w = kept * *w - rate * *m / (v.sqrt() / root + epsilon);
+    }
 }
 
 fn host<B: Backend>(tensor: Tensor<B, 1>) -> Vec<f32> {

@@ -4,7 +4,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary, unary};
 use burn::tensor::ops::FloatTensor;
 
 use crate::KernelBackend;
@@ -12,6 +12,46 @@ use crate::attention::Mask;
 use crate::backend::wrap;
 use crate::norm::Centring;
 use crate::tap::Tap;
+
+#[derive(Debug)]
+struct Linear;
+
+/// Without a bias. The state is what each of the two gradients takes: the input where the weight's is asked for, and
+/// the weight where the input's is.
+impl<B: KernelBackend> Backward<B, 2> for Linear {
+    type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (x, weight) = ops.state;
+        binary::<B, _, _>(
+            ops.parents,
+            ops.node,
+            grads,
+            |dy| B::product(dy, weight.expect("kept for the input's gradient")),
+            |dy| B::product(B::float_transpose(dy), x.expect("kept for the weight's gradient")),
+        );
+    }
+}
+
+/// With a bias.
+impl<B: KernelBackend> Backward<B, 3> for Linear {
+    type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (x, weight) = ops.state;
+        let [of_x, of_weight, of_bias] = ops.parents;
+        let dy = grads.consume::<B>(&ops.node);
+        if let (Some(node), Some(weight)) = (of_x, weight) {
+            grads.register::<B>(node.id, B::product(dy.clone(), weight));
+        }
+        if let (Some(node), Some(x)) = (of_weight, x) {
+            grads.register::<B>(node.id, B::product(B::float_transpose(dy.clone()), x));
+        }
+        if let Some(node) = of_bias {
+            grads.register::<B>(node.id, B::float_sum_dim(dy, 0));
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Gelu;
@@ -80,6 +120,32 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         match Backward::<B, 1>::prepare::<C>(Tapped, [x.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(ops) => ops.finish(tap.clone(), x.primitive),
             OpsKind::UnTracked(ops) => ops.finish(x.primitive),
+        }
+    }
+
+    fn affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        let state = (
+            weight.is_tracked().then(|| x.primitive.clone()),
+            x.is_tracked().then(|| weight.primitive.clone()),
+        );
+        let nodes = [x.node, weight.node];
+        let Some(bias) = bias else {
+            let y = B::affine(x.primitive, weight.primitive, None);
+            return match Backward::<B, 2>::prepare::<C>(Linear, nodes).compute_bound().stateful() {
+                OpsKind::Tracked(ops) => ops.finish(state, y),
+                OpsKind::UnTracked(ops) => ops.finish(y),
+            };
+        };
+        let [x_node, weight_node] = nodes;
+        let nodes = [x_node, weight_node, bias.node];
+        let y = B::affine(x.primitive, weight.primitive, Some(bias.primitive));
+        match Backward::<B, 3>::prepare::<C>(Linear, nodes).compute_bound().stateful() {
+            OpsKind::Tracked(ops) => ops.finish(state, y),
+            OpsKind::UnTracked(ops) => ops.finish(y),
         }
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Int, Tensor, TensorPrimitive};
 
 use crate::attention::Mask;
-use crate::head::{self, Head, TokenMoments};
+use crate::head::{self, Head, HeadLoss, TokenMoments};
 use crate::norm::Centring;
 use crate::tap::Tap;
 use crate::tensor_ops;
@@ -16,6 +16,22 @@ use crate::tensor_ops;
 /// bring tensors into that shape.
 /// Each operation that training differentiates has its own backward.
 pub trait KernelBackend: Backend {
+    /// The product of two matrices, either of which may be the transpose of one that is stored.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// See [`crate::linear::linear`]; the bias is `[1, out]`.
+    ///
+    /// Gradients by `x` and `weight` are products: `dy weight` and `dyᵀ x`.
+    fn affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        unwrap(tensor_ops::linear(wrap::<Self>(x), wrap(weight), bias.map(wrap)))
+    }
+
     /// See [`crate::gelu::gelu_new`].
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {
         unwrap(tensor_ops::gelu_new(wrap::<Self>(x)))
@@ -93,6 +109,17 @@ pub trait KernelBackend: Backend {
     /// See [`crate::tap::tapped`].
     fn tapped(x: FloatTensor<Self>, _: &Tap) -> FloatTensor<Self> {
         x
+    }
+
+    /// See [`head::head_loss`].
+    fn head_loss(
+        hidden: &Tensor<Self, 2>,
+        head: &Head<Self>,
+        targets: &Tensor<Self, 1, Int>,
+        weights: &Tensor<Self, 1>,
+        frozen: bool,
+    ) -> HeadLoss<Self> {
+        head::tiled_loss(hidden, head, targets, weights, frozen)
     }
 
     /// See [`head::token_log_probs`].

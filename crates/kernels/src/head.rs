@@ -60,9 +60,14 @@ impl<B: Backend> Head<B> {
         self.tiles_of(hidden.dims()[0], 1)
     }
 
-    /// The same for `n` rows that come in groups, each whole in one tile.
+    /// Rows whose logits fit in a tile.
+    pub(crate) fn tile_rows(&self) -> usize {
+        (TILE_LOGITS / self.weight.dims()[0]).max(1)
+    }
+
+    /// The row ranges of `n` rows that come in groups, each whole in one tile.
     pub(crate) fn tiles_of(&self, n: usize, group: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
-        let rows = (TILE_LOGITS / self.weight.dims()[0] / group).max(1) * group;
+        let rows = (self.tile_rows() / group).max(1) * group;
         (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
     }
 }
@@ -171,6 +176,16 @@ pub fn head_loss<B: KernelBackend>(
     weights: &Tensor<B, 1>,
     frozen: bool,
 ) -> HeadLoss<B> {
+    B::head_loss(hidden, head, targets, weights, frozen)
+}
+
+pub(crate) fn tiled_loss<B: KernelBackend>(
+    hidden: &Tensor<B, 2>,
+    head: &Head<B>,
+    targets: &Tensor<B, 1, Int>,
+    weights: &Tensor<B, 1>,
+    frozen: bool,
+) -> HeadLoss<B> {
     let mut loss = Tensor::zeros([1], &hidden.device());
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor<B, 2>> = None;
@@ -259,6 +274,7 @@ mod tests {
         case.head.soft_cap = soft_cap;
         let weights = Tensor::<Flex, 1>::random([300], Distribution::Uniform(0.0, 1.0), &Default::default());
         let fast = head_loss(&case.hidden, &case.head, &case.targets, &weights, false);
+        let by_operations = tiled_loss(&case.hidden, &case.head, &case.targets, &weights, false);
 
         let hidden = Tensor::<Autodiff<Flex>, 2>::from_inner(case.hidden.clone()).require_grad();
         let weight = Tensor::<Autodiff<Flex>, 2>::from_inner(case.head.weight.clone()).require_grad();
@@ -269,9 +285,12 @@ mod tests {
             (log_p.gather(1, targets).squeeze_dim(1) * Tensor::from_inner(weights.clone())).sum().neg();
         let grads = loss.backward();
 
-        assert_close(&f64s(&fast.loss), &f64s(&loss.inner()), 1e-5);
-        assert_close(&f64s(&fast.d_hidden), &f64s(&hidden.grad(&grads).unwrap()), 1e-5);
-        assert_close(&f64s(&fast.d_weight.unwrap()), &f64s(&weight.grad(&grads).unwrap()), 1e-5);
+        for found in [&fast, &by_operations] {
+            assert_close(&f64s(&found.loss), &f64s(&loss.clone().inner()), 1e-5);
+            assert_close(&f64s(&found.d_hidden), &f64s(&hidden.grad(&grads).unwrap()), 1e-5);
+            let d_weight = found.d_weight.as_ref().unwrap();
+            assert_close(&f64s(d_weight), &f64s(&weight.grad(&grads).unwrap()), 1e-5);
+        }
         let frozen = head_loss(&case.hidden, &case.head, &case.targets, &weights, true);
         assert!(frozen.d_weight.is_none());
         assert_eq!(f64s(&frozen.d_hidden), f64s(&fast.d_hidden));

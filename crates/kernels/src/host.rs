@@ -1,23 +1,58 @@
 //! The operations on the processor: one pass over each row, rows shared among threads.
 
-use burn::tensor::TensorData;
+mod head;
+
+use std::borrow::Cow;
+
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Int, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::KernelBackend;
 use crate::attention::Mask;
+use crate::backend::{unwrap, wrap};
+use crate::head::{Head, HeadLoss};
 use crate::inference::{
     PointFunction, apply, exp_less_max, exp_row_less_max, sigmoid_of_twice_u, sum_of, sum_of_products,
     turn_pairs,
 };
 use crate::norm::Centring;
+use crate::product::{Old, View, multiply};
 
 /// Numbers that one task works on, so that small tensors stay on one thread.
 const TASK: usize = 1 << 14;
 
 impl KernelBackend for Flex {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (a, b) = (view(&a), view(&b));
+        let [m, n] = [a.shape()[0], b.shape()[1]];
+        let mut product = vec![0.0; m * n];
+        multiply(a, b, Old::Replaced, &mut product);
+        tensor(product, [m, n])
+    }
+
+    fn affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        let (x, weight) = (view(&x), view(&weight).transposed());
+        let [n, width] = [x.shape()[0], weight.shape()[1]];
+        let mut y = vec![0.0; n * width];
+        let old = match bias {
+            Some(bias) => {
+                let bias = floats(&bias);
+                by_rows(&mut y, width, |_, row| row.copy_from_slice(&bias));
+                Old::Kept
+            }
+            None => Old::Replaced,
+        };
+        multiply(x, weight, old, &mut y);
+        tensor(y, [n, width])
+    }
+
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (mut x, shape) = values(x);
         x.par_chunks_mut(TASK).for_each(|part| apply(PointFunction::GeluTanh, part));
@@ -25,7 +60,7 @@ impl KernelBackend for Flex {
     }
 
     fn gelu_new_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, _) = values(x);
+        let x = floats(&x);
         let (mut dy, shape) = values(dy);
         dy.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(dy, x)| multiply_by_slope(dy, x));
         tensor(dy, shape)
@@ -51,7 +86,7 @@ impl KernelBackend for Flex {
     }
 
     fn softmax_backward(p: FloatTensor<Self>, dp: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (p, _) = values(p);
+        let p = floats(&p);
         let (mut dp, shape) = values(dp);
         let width = shape[1];
         by_rows(
@@ -87,8 +122,7 @@ impl KernelBackend for Flex {
         dy: FloatTensor<Self>,
         centring: Centring,
     ) -> FloatTensor<Self> {
-        let (y, _) = values(y);
-        let (inverse, _) = values(inverse);
+        let (y, inverse) = (floats(&y), floats(&inverse));
         let (mut dy, shape) = values(dy);
         let width = shape[1];
         by_rows(
@@ -141,6 +175,32 @@ impl KernelBackend for Flex {
         tensor(log_probs, [rows, 1])
     }
 
+    fn head_loss(
+        hidden: &Tensor<Self, 2>,
+        head: &Head<Self>,
+        targets: &Tensor<Self, 1, Int>,
+        weights: &Tensor<Self, 1>,
+        frozen: bool,
+    ) -> HeadLoss<Self> {
+        let (n_rows, device) = (head.tile_rows(), hidden.device());
+        let (hidden, weight) = (unwrap(hidden.clone()), unwrap(head.weight.clone()));
+        let weights = unwrap(weights.clone());
+        let problem = head::Problem {
+            hidden: view(&hidden),
+            weight: view(&weight),
+            soft_cap: head.soft_cap.map(|cap| cap as f32),
+            targets: &indices(targets.clone().into_primitive()),
+            weights: &floats(&weights),
+        };
+        let ([n, d], [v, _]) = (problem.hidden.shape(), problem.weight.shape());
+        let found = head::loss(problem, n_rows, frozen);
+        HeadLoss {
+            loss: Tensor::from_floats([found.loss], &device),
+            d_hidden: wrap::<Self>(tensor(found.d_hidden, [n, d])),
+            d_weight: found.d_weight.map(|d_weight| wrap::<Self>(tensor(d_weight, [v, d]))),
+        }
+    }
+
     fn cross_entropy(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -154,23 +214,39 @@ impl KernelBackend for Flex {
         tasks.for_each(|(task, (logits, losses))| {
             for (i, (row, loss)) in logits.chunks_exact_mut(width).zip(losses).enumerate() {
                 let (target, weight) = (targets[task * per_task + i], weights[task * per_task + i]);
-                let chosen = row[target];
-                let (max, sum) = exp_row_less_max(row);
-                *loss = weight * (sum.ln() + max - chosen);
-                let scale = weight / sum;
-                row.iter_mut().for_each(|p| *p *= scale);
-                row[target] -= weight;
+                *loss = head::row_to_gradient(row, target, weight);
             }
         });
         (tensor(losses, [rows, 1]), tensor(logits, [rows, width]))
     }
 }
 
-/// The numbers of a `[rows, width]` tensor; no copy where nobody else holds them.
+/// The numbers of a `[rows, width]` tensor, to change; no copy where nobody else holds them.
 fn values(tensor: FlexTensor) -> (Vec<f32>, [usize; 2]) {
-    let data = tensor.into_data();
-    let shape = [data.shape[0], data.shape[1]];
-    (data.convert::<f32>().into_vec().expect("converted to f32 just above"), shape)
+    let shape = shape(&tensor);
+    if !tensor.is_unique() {
+        return (floats(&tensor).into_owned(), shape);
+    }
+    (tensor.into_data().into_vec().expect("tensors on the processor are in f32"), shape)
+}
+
+/// The numbers of a tensor, to read; no copy where they lie one after the other.
+fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(tensor.to_contiguous().storage().to_vec()),
+    }
+}
+
+fn shape(tensor: &FlexTensor) -> [usize; 2] {
+    tensor.layout().shape().dims()
+}
+
+/// A `[rows, width]` tensor as it lies in memory.
+fn view(tensor: &FlexTensor) -> View<'_> {
+    let layout = tensor.layout();
+    let stride = |axis: usize| usize::try_from(layout.strides()[axis]).expect("no axis is reversed");
+    View::new(&tensor.storage()[layout.start_offset()..], shape(tensor), [stride(0), stride(1)])
 }
 
 fn indices(tensor: FlexTensor) -> Vec<usize> {

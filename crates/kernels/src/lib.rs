@@ -13,8 +13,11 @@ pub mod head;
 #[cfg(feature = "cpu")]
 mod host;
 pub mod inference;
+pub mod linear;
 pub mod norm;
 pub mod plain;
+#[cfg(feature = "cpu")]
+mod product;
 pub mod rotary;
 pub mod tap;
 mod tensor_ops;

@@ -9,6 +9,18 @@ use crate::attention::Mask;
 use crate::gelu::{CUBIC, LINEAR};
 use crate::norm::Centring;
 
+pub(crate) fn linear<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 2>>,
+) -> Tensor<B, 2> {
+    let product = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => product + bias,
+        None => product,
+    }
+}
+
 pub(crate) fn gelu_new<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     let twice_u_over_x = (x.clone() * x.clone()).mul_scalar(CUBIC).add_scalar(LINEAR);
     sigmoid(twice_u_over_x * x.clone()) * x
@@ -126,6 +138,22 @@ mod tests {
 
     fn raw(x: &Tensor<Flex, 2>) -> FloatTensor<Flex> {
         unwrap(x.clone())
+    }
+
+    #[test]
+    fn products_agree() {
+        let (x, weight, bias) = (inputs(7, 33), inputs(5, 33), inputs(1, 5));
+        let transpose = weight.clone().transpose();
+        assert_same(Flex::product(raw(&x), raw(&transpose)), x.clone().matmul(transpose.clone()));
+        let part = x.clone().slice([2..5, 1..20]);
+        assert_same(
+            Flex::product(raw(&transpose), raw(&part.clone().transpose().slice([0..5]))),
+            transpose.matmul(part.transpose().slice([0..5])),
+        );
+        for bias in [None, Some(bias)] {
+            let fused = <Flex as KernelBackend>::affine(raw(&x), raw(&weight), bias.as_ref().map(raw));
+            assert_same(fused, linear(x.clone(), weight.clone(), bias));
+        }
     }
 
     #[test]

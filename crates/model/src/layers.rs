@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 use userprint_kernels::KernelBackend;
 use userprint_kernels::attention::{Mask, attention};
+use userprint_kernels::linear::linear;
 use userprint_kernels::norm::{Centring, normalise};
 use userprint_kernels::rotary::Rotations;
 
@@ -95,10 +96,7 @@ impl<B: Backend> Linear<B> {
 impl<B: KernelBackend> Linear<B> {
     /// `[n, in]` to `[n, out]`.
     fn forward(&self, x: Tensor<B, 2>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
-        let mut y = x.clone().matmul(self.weight.val().transpose());
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
-        }
+        let mut y = linear(x.clone(), self.weight.val(), self.bias.as_ref().map(Param::val));
         if let Some(tape) = tape {
             let bias = self.bias.as_ref().map(|bias| bias.id);
             y = tape.of_base(Operation::Product { weight: self.weight.id, bias }, &x, y);
@@ -114,7 +112,7 @@ impl<B: KernelBackend> Adapter<B> {
     /// The change of the output, `scale · x aᵀ bᵀ`.
     fn forward(&self, x: Tensor<B, 2>, tape: Option<&Tape<B>>) -> Tensor<B, 2> {
         let times = |x: Tensor<B, 2>, factor: &Param<Tensor<B, 2>>| {
-            let y = x.clone().matmul(factor.val().transpose());
+            let y = linear(x.clone(), factor.val(), None);
             match tape {
                 Some(tape) => tape.of_adapter(Operation::Product { weight: factor.id, bias: None }, &x, y),
                 None => y,
