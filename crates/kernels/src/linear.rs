@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn value_and_gradients_agree_with_autodiff_of_the_formula() {
         let fixed = || Recorded::from_inner(inputs(6, 6));
-        let bias_of = |rows: Recorded| rows.slice([0..1]).squeeze_dim::<1>(0);
+        let bias_of = |rows: Recorded| rows.slice_dim(0, 0..1).squeeze_dim::<1>(0);
         for bias in [None, Some(bias_of(fixed()))] {
             let other = fixed();
             let by_input = |f: Layer| {

@@ -147,8 +147,8 @@ mod tests {
         assert_same(Flex::product(raw(&x), raw(&transpose)), x.clone().matmul(transpose.clone()));
         let part = x.clone().slice([2..5, 1..20]);
         assert_same(
-            Flex::product(raw(&transpose), raw(&part.clone().transpose().slice([0..5]))),
-            transpose.matmul(part.transpose().slice([0..5])),
+            Flex::product(raw(&transpose), raw(&part.clone().transpose().slice_dim(0, 0..5))),
+            transpose.matmul(part.transpose().slice_dim(0, 0..5)),
         );
         for bias in [None, Some(bias)] {
             let fused = <Flex as KernelBackend>::affine(raw(&x), raw(&weight), bias.as_ref().map(raw));
