@@ -453,6 +453,8 @@ mod tests {
             html.contains("Adding or removing one user of 23") && html.contains("as it must be"),
             "{html}"
         );
+        // An AUROC of .71 is above what so much noise allows, its interval is not.
+        assert!(promised(users, 8.0).contains("above it, by no more than chance allows"));
         // An AUROC of .71 is more than so much noise allows.
         assert!(promised(users, 200.0).contains("BROKEN"));
         assert!(promised(DpSampling::Examples, 2.0).contains("nothing about a whole user"));

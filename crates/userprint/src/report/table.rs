@@ -391,10 +391,14 @@ pub(super) fn promise(results: &Results) -> Table {
             lines.push(("AUROC across users", Cell { text: broken, class }));
         }
         Some(cap) => {
-            let measured = probability(results.auroc, 3);
-            let below =
-                format!("at most {} is allowed; {measured} was measured, as it must be", decimals(cap, 4));
-            lines.push(("AUROC across users", text(below)));
+            let (measured, cap_text) = (probability(results.auroc, 3), decimals(cap, 4));
+            let reading = if results.auroc <= cap {
+                "as it must be"
+            } else {
+                "above it, by no more than chance allows"
+            };
+            let beside = format!("at most {cap_text} is allowed; {measured} was measured, {reading}");
+            lines.push(("AUROC across users", text(beside)));
         }
         None => lines.push(("AUROC across users", text("it says nothing about a whole user"))),
     }
@@ -402,7 +406,7 @@ pub(super) fn promise(results: &Results) -> Table {
     let public: Vec<&str> = claim.public().into_iter().map(public).collect();
     let mut table = facts(
         "Promise",
-        "What the training's sampling, clipping and noise promise about the target's weights, computed from the steps that ran. \
+        "What the training's sampling, clipping and noise promise about the target's weights, computed from the steps that might have run. \
          The AUROC that it allows is a mean over who is held in, so that one run may exceed it by chance.",
         lines,
     );
