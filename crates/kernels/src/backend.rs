@@ -8,7 +8,7 @@ use crate::attention::Mask;
 use crate::head::{self, Head, HeadLoss, TokenMoments};
 use crate::norm::Centring;
 use crate::tap::Tap;
-use crate::tensor_ops;
+use crate::{tensor_ops, units};
 
 /// A backend with this crate's operations: by default in tensor operations, on the processor in fused loops.
 ///
@@ -30,6 +30,11 @@ pub trait KernelBackend: Backend {
         bias: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         unwrap(tensor_ops::linear(wrap::<Self>(x), wrap(weight), bias.map(wrap)))
+    }
+
+    /// See [`crate::units::product_norms`]; `[units, 1]`.
+    fn product_norms(x: FloatTensor<Self>, dy: FloatTensor<Self>, units: usize) -> FloatTensor<Self> {
+        unwrap(units::norms_of_product(&wrap::<Self>(x), &wrap(dy), units))
     }
 
     /// See [`crate::gelu::gelu_new`].

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 use crate::KernelBackend;
 use crate::attention::soft_capped;
 use crate::backend::{unwrap, wrap};
+use crate::linear::product;
 use crate::tensor_ops::log_sum_exp;
 
 /// Logits held at once, in numbers: 32 MiB in f32.
@@ -21,10 +22,10 @@ pub struct Head<B: Backend> {
     pub soft_cap: Option<f64>,
 }
 
-impl<B: Backend> Head<B> {
+impl<B: KernelBackend> Head<B> {
     /// `[n, d]` to `[n, v]`.
     fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        soft_capped(hidden.matmul(self.weight.clone().transpose()), self.soft_cap)
+        soft_capped(product(hidden, self.weight.clone().transpose()), self.soft_cap)
     }
 
     /// `−weights_i log p_i` of some rows, `[rows, 1]`, and its gradient by the logits, `[rows, v]`.
@@ -36,10 +37,7 @@ impl<B: Backend> Head<B> {
         targets: &Tensor<B, 1, Int>,
         weights: &Tensor<B, 1>,
         rows: Range<usize>,
-    ) -> (Tensor<B, 2>, Tensor<B, 2>)
-    where
-        B: KernelBackend,
-    {
+    ) -> (Tensor<B, 2>, Tensor<B, 2>) {
         let n = rows.len();
         let target: Tensor<B, 2, Int> = targets.clone().slice([rows.clone()]).reshape([n, 1]);
         let weights: Tensor<B, 2> = weights.clone().slice([rows]).reshape([n, 1]);
@@ -57,19 +55,19 @@ impl<B: Backend> Head<B> {
 
     /// Row ranges whose logits fit in a tile.
     fn tiles(&self, hidden: &Tensor<B, 2>) -> impl Iterator<Item = Range<usize>> + use<B> {
-        self.tiles_of(hidden.dims()[0], 1)
+        tiles_of(hidden.dims()[0], self.tile_rows(), 1)
     }
 
     /// Rows whose logits fit in a tile.
     pub(crate) fn tile_rows(&self) -> usize {
         (TILE_LOGITS / self.weight.dims()[0]).max(1)
     }
+}
 
-    /// The row ranges of `n` rows that come in groups, each whole in one tile.
-    pub(crate) fn tiles_of(&self, n: usize, group: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
-        let rows = (self.tile_rows() / group).max(1) * group;
-        (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
-    }
+/// The ranges of `n` rows in tiles of so many, where each group of rows is whole in one tile.
+pub(crate) fn tiles_of(n: usize, tile_rows: usize, group: usize) -> impl Iterator<Item = Range<usize>> {
+    let rows = (tile_rows / group).max(1) * group;
+    (0..n).step_by(rows).map(move |start| start..(start + rows).min(n))
 }
 
 /// `log p` of each target under `softmax(hidden weightᵀ)`, nats.
@@ -124,7 +122,7 @@ pub fn token_moments<B: KernelBackend>(
     B::token_moments(hidden, head, targets)
 }
 
-pub(crate) fn tiled_moments<B: Backend>(
+pub(crate) fn tiled_moments<B: KernelBackend>(
     hidden: &Tensor<B, 2>,
     head: &Head<B>,
     targets: &Tensor<B, 1, Int>,
@@ -190,12 +188,12 @@ pub(crate) fn tiled_loss<B: KernelBackend>(
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor<B, 2>> = None;
     for rows in head.tiles(hidden) {
-        let tile = hidden.clone().slice([rows.clone()]);
+        let tile = hidden.clone().slice_dim(0, rows.clone());
         let (losses, d_logits) = head.cross_entropy(&tile, targets, weights, rows);
         loss = loss + losses.sum();
-        d_hidden.push(d_logits.clone().matmul(head.weight.clone()));
+        d_hidden.push(product(d_logits.clone(), head.weight.clone()));
         if !frozen {
-            let tile_d_weight = d_logits.transpose().matmul(tile);
+            let tile_d_weight = product(d_logits.transpose(), tile);
             d_weight = Some(match d_weight {
                 Some(sum) => sum + tile_d_weight,
                 None => tile_d_weight,

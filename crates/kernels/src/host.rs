@@ -1,6 +1,7 @@
 //! The operations on the processor: one pass over each row, rows shared among threads.
 
 mod head;
+mod norms;
 
 use std::borrow::Cow;
 
@@ -51,6 +52,10 @@ impl KernelBackend for Flex {
         };
         multiply(x, weight, old, &mut y);
         tensor(y, [n, width])
+    }
+
+    fn product_norms(x: FloatTensor<Self>, dy: FloatTensor<Self>, units: usize) -> FloatTensor<Self> {
+        tensor(norms::of_product(view(&x), view(&dy), units), [units, 1])
     }
 
     fn gelu_new(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -18,6 +18,11 @@ pub fn linear<B: KernelBackend>(
     wrap(B::affine(unwrap(x), unwrap(weight), bias))
 }
 
+/// The product of two matrices, either of which may be the transpose of one that is stored.
+pub fn product<B: KernelBackend>(a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
+    wrap(B::product(unwrap(a), unwrap(b)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,9 @@ use std::ops::Range;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor, backend::Backend};
 
 use crate::KernelBackend;
-use crate::head::Head;
+use crate::backend::{unwrap, wrap};
+use crate::head::{Head, tiles_of};
+use crate::linear::product;
 
 /// Of a product `y = x wᵀ`: `|Σ_r dy_r x_rᵀ|²` of each unit, `[units]`.
 ///
@@ -22,19 +24,32 @@ use crate::head::Head;
 ///
 /// # Shapes
 /// `x` is `[n, in]`, `dy` `[n, out]`.
-pub fn product_norms<B: Backend>(x: &Tensor<B, 2>, dy: &Tensor<B, 2>, units: usize) -> Tensor<B, 1> {
+pub fn product_norms<B: KernelBackend>(x: &Tensor<B, 2>, dy: &Tensor<B, 2>, units: usize) -> Tensor<B, 1> {
+    let squares: Tensor<B, 2> = wrap(B::product_norms(unwrap(x.clone()), unwrap(dy.clone()), units));
+    squares.squeeze_dim(1)
+}
+
+pub(crate) fn norms_of_product<B: Backend>(
+    x: &Tensor<B, 2>,
+    dy: &Tensor<B, 2>,
+    units: usize,
+) -> Tensor<B, 1> {
     let ([n, inputs], [_, outputs]) = (x.dims(), dy.dims());
     let rows = n / units;
-    if rows * (inputs + outputs) <= inputs * outputs {
+    if is_ghost_cheaper(rows, inputs, outputs) {
         return ghost(inner_products(x, units), inner_products(dy, units));
     }
     let of_unit = |unit: usize| {
-        let range = unit * rows..(unit + 1) * rows;
-        let own = |tensor: &Tensor<B, 2>| tensor.clone().slice([range.clone()]);
+        let own = |tensor: &Tensor<B, 2>| tensor.clone().slice_dim(0, unit * rows..(unit + 1) * rows);
         let gradient = own(dy).transpose().matmul(own(x));
         (gradient.clone() * gradient).sum()
     };
     Tensor::cat((0..units).map(of_unit).collect(), 0)
+}
+
+/// Whether all products of two rows take fewer multiplications than the gradient.
+pub(crate) fn is_ghost_cheaper(rows: usize, inputs: usize, outputs: usize) -> bool {
+    rows * (inputs + outputs) <= inputs * outputs
 }
 
 /// Of a shift, `y = x + b`: `|Σ_r dy_r|²` of each unit, `[units]`.
@@ -57,14 +72,9 @@ pub fn table_norms<B: Backend>(ids: &Tensor<B, 1, Int>, dy: &Tensor<B, 2>, units
     ghost(inner_products(dy, units), is_same.float())
 }
 
-/// The gradient of a table from rows taken of it: `Σ_{r: id_r = v} dy_r`, `[v, d]`.
-pub fn table_sum<B: Backend>(
-    ids: &Tensor<B, 1, Int>,
-    dy: Tensor<B, 2>,
-    rows_of_table: usize,
-) -> Tensor<B, 2> {
-    let zeros = Tensor::zeros([rows_of_table, dy.dims()[1]], &dy.device());
-    zeros.select_assign(0, ids.clone(), dy, IndexingUpdateOp::Add)
+/// A gradient of a table with that from rows taken of it added: `table_v + Σ_{r: id_r = v} dy_r`, `[v, d]`.
+pub fn add_rows<B: Backend>(table: Tensor<B, 2>, ids: &Tensor<B, 1, Int>, dy: Tensor<B, 2>) -> Tensor<B, 2> {
+    table.select_assign(0, ids.clone(), dy, IndexingUpdateOp::Add)
 }
 
 /// What the head says of units, before the backward pass.
@@ -79,8 +89,8 @@ pub struct HeadUnits<B: Backend> {
     /// The logits' gradients at the unit's own input tokens, `[units, rows, rows]`, for a head that is the token
     /// embedding, too: both gradients are of one matrix, and their product counts in its norm.
     pub at_inputs: Option<Tensor<B, 3>>,
-    /// The logits' gradients by tile, where there is room for all of them.
-    kept: Vec<(Range<usize>, Tensor<B, 2>)>,
+    /// The logits' gradients, `[n, v]`, where there is room for all of them.
+    kept: Option<Tensor<B, 2>>,
 }
 
 /// Gradients of logits that are kept for the sum rather than made again, in numbers: 256 MiB in f32.
@@ -117,24 +127,23 @@ pub fn head_units<B: KernelBackend>(
     let (mut losses, mut d_hidden, mut norms, mut at_inputs) = (vec![], vec![], vec![], vec![]);
     let is_trained = !matches!(training, HeadTraining::Frozen);
     let is_kept = is_trained && n * head.weight.dims()[0] <= KEPT_LOGITS;
-    let mut kept = vec![];
-    for range in head.tiles_of(n, rows) {
+    let tile_rows = if is_kept { n } else { head.tile_rows() };
+    let mut kept = None;
+    for range in tiles_of(n, tile_rows, rows) {
         let own = range.len() / rows;
-        let tile = hidden.clone().slice([range.clone()]);
+        let tile = hidden.clone().slice_dim(0, range.clone());
         let (of_rows, d_logits) = head.cross_entropy(&tile, targets, weights, range.clone());
         losses.push(by_unit(&of_rows, own).sum_dim(1).reshape([own]));
-        d_hidden.push(d_logits.clone().matmul(head.weight.clone()));
+        d_hidden.push(product(d_logits.clone(), head.weight.clone()));
         if let HeadTraining::Tied { ids } = training {
-            let columns: Tensor<B, 3, Int> = ids.clone().slice([range.clone()]).reshape([own, 1, rows]);
+            let columns: Tensor<B, 3, Int> = ids.clone().slice_dim(0, range).reshape([own, 1, rows]);
             let columns = columns.repeat_dim(1, rows).reshape([own * rows, rows]);
             at_inputs.push(d_logits.clone().gather(1, columns).reshape([own, rows, rows]));
         }
         if is_trained {
             norms.push(product_norms(&tile, &d_logits, own));
         }
-        if is_kept {
-            kept.push((range, d_logits));
-        }
+        kept = is_kept.then_some(d_logits);
     }
     HeadUnits {
         losses: Tensor::cat(losses, 0),
@@ -162,24 +171,16 @@ impl<B: KernelBackend> HeadUnits<B> {
         factors: Tensor<B, 2>,
     ) -> Tensor<B, 2> {
         let scaled = hidden.clone() * factors;
-        let add = |sum: Option<Tensor<B, 2>>, rows: Range<usize>, d_logits: Tensor<B, 2>| {
-            let one = d_logits.transpose().matmul(scaled.clone().slice([rows]));
-            Some(match sum {
-                Some(sum) => sum + one,
-                None => one,
-            })
+        if let Some(d_logits) = self.kept {
+            return product(d_logits.transpose(), scaled);
+        }
+        let n = hidden.dims()[0];
+        let of_tile = |rows: Range<usize>| {
+            let tile = hidden.clone().slice_dim(0, rows.clone());
+            let (_, d_logits) = head.cross_entropy(&tile, targets, weights, rows.clone());
+            product(d_logits.transpose(), scaled.clone().slice_dim(0, rows))
         };
-        let mut sum = None;
-        if self.kept.is_empty() {
-            for rows in head.tiles_of(hidden.dims()[0], 1) {
-                let tile = hidden.clone().slice([rows.clone()]);
-                let (_, d_logits) = head.cross_entropy(&tile, targets, weights, rows.clone());
-                sum = add(sum, rows, d_logits);
-            }
-        }
-        for (rows, d_logits) in self.kept {
-            sum = add(sum, rows, d_logits);
-        }
+        let sum = tiles_of(n, head.tile_rows(), 1).map(of_tile).reduce(|sum, tile| sum + tile);
         sum.unwrap_or_else(|| Tensor::zeros(head.weight.dims(), &hidden.device()))
     }
 }
@@ -250,13 +251,16 @@ mod tests {
         (0..units).map(square).collect()
     }
 
-    /// Few rows a unit, and many.
+    /// Few rows a unit, and many; of each also more than fit in one part.
     #[test]
     fn norms_of_products() {
-        for (n, inputs_, outputs, units) in [(12, 7, 9, 4), (12, 7, 9, 12), (24, 3, 2, 2), (5, 6, 4, 1)] {
+        let small = [(12, 7, 9, 4), (12, 7, 9, 12), (24, 3, 2, 2), (5, 6, 4, 1)];
+        for (n, inputs_, outputs, units) in small.into_iter().chain([(140, 150, 150, 2), (190, 2048, 200, 1)])
+        {
             let (x, dy) = (inputs(n, inputs_), inputs(n, outputs));
             let expected = by_loops(&host(x.clone()), &host(dy.clone()), [n, inputs_, outputs], units);
             assert_close(product_norms(&x, &dy, units), &expected);
+            assert_close(norms_of_product(&x, &dy, units), &expected);
         }
     }
 
@@ -277,9 +281,9 @@ mod tests {
         let (weights, factors) = (inputs(12, 1).abs().reshape([12]), inputs(12, 1));
         let sum = |forget: bool| {
             let mut found = head_units(&hidden, &head, &targets, &weights, 4, HeadTraining::Own);
-            assert_eq!(found.kept.len(), 1);
+            assert!(found.kept.is_some());
             if forget {
-                found.kept.clear();
+                found.kept = None;
             }
             host(found.sum(&hidden, &head, &targets, &weights, factors.clone()))
         };
@@ -306,10 +310,11 @@ mod tests {
             let expected = by_loops(&one_hot, &host(dy.clone()), [8, 4, 5], units);
             assert_close(table_norms(&tensor, &dy, units), &expected);
         }
-        let (sum, dy) = (host(table_sum(&tensor, dy.clone(), 4)), host(dy));
+        let table = inputs(4, 5);
+        let (sum, dy, table) = (host(add_rows(table.clone(), &tensor, dy.clone())), host(dy), host(table));
         for (place, found) in sum.iter().enumerate() {
             let rows = ids.iter().enumerate().filter(|row| *row.1 == place / 5);
-            let expected: f64 = rows.map(|(r, _)| dy[r * 5 + place % 5]).sum();
+            let expected = table[place] + rows.map(|(r, _)| dy[r * 5 + place % 5]).sum::<f64>();
             assert!((found - expected).abs() < 1e-6);
         }
     }

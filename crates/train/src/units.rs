@@ -6,8 +6,9 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use userprint_kernels::head::Head;
+use userprint_kernels::linear::product;
 use userprint_kernels::units::{
-    HeadTraining, HeadUnits, head_units, product_norms, shift_norms, table_norms, table_sum, tied_products,
+    HeadTraining, HeadUnits, add_rows, head_units, product_norms, shift_norms, table_norms, tied_products,
 };
 use userprint_model::{Batch, CausalLm, Operation, Params, Positions, Tape};
 
@@ -244,7 +245,7 @@ pub(crate) struct Recorded<B: AutodiffBackend> {
     dy: Tensor<B::InnerBackend, 2>,
 }
 
-impl<B: AutodiffBackend> Recorded<B> {
+impl<B: TrainBackend> Recorded<B> {
     /// All operations of a tape, once the backward pass has been.
     pub(crate) fn all(tape: Tape<B>) -> Vec<Self> {
         tape.into_records().into_iter().map(Self::take).collect()
@@ -277,7 +278,7 @@ impl<B: AutodiffBackend> Recorded<B> {
         let over_rows = |rows: Tensor<B::InnerBackend, 2>| rows.sum_dim(0).squeeze_dim::<1>(0);
         let (weight, of_weight, bias) = match self.operation {
             Operation::Product { weight, bias } => {
-                let sum = dy.clone().transpose().matmul(self.input);
+                let sum = product(dy.clone().transpose(), self.input);
                 let n = sum.dims().iter().product::<usize>();
                 (weight, sum.reshape([n]), bias)
             }
@@ -376,15 +377,16 @@ impl<'a, B: TrainBackend> HeadPass<'a, B> {
         let of_rows = scaled(ones, factors);
         let of_head = found.sum(&self.hidden, &self.head, &self.batch.targets, &self.weights(), of_rows);
         let de = scaled(de, factors);
-        let of_tokens = table_sum(&self.ids, self.of_tokens(lm, de.clone()), lm.config.vocab_size);
+        let of_tokens = self.of_tokens(lm, de.clone());
         let flat = |sum: Tensor<B::InnerBackend, 2>| {
             let n = sum.dims().iter().product::<usize>();
             sum.reshape([n])
         };
         if self.is_tied {
-            by_path.insert("wte.weight".to_owned(), flat(of_head + of_tokens));
+            by_path.insert("wte.weight".to_owned(), flat(add_rows(of_head, &self.ids, of_tokens)));
         } else {
-            by_path.insert("wte.weight".to_owned(), flat(of_tokens));
+            let zeros = Tensor::zeros(lm.module.wte.weight.dims(), &of_tokens.device());
+            by_path.insert("wte.weight".to_owned(), flat(add_rows(zeros, &self.ids, of_tokens)));
             by_path.insert(lm.head_path().to_owned(), flat(of_head));
         }
         if let (Some(wpe), Positions::Learned { first }) = (&lm.module.wpe, &lm.config.positions) {
