@@ -20,9 +20,12 @@ pub(super) struct TrainStep {
     /// Folder of the model.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: PathBuf,
-    /// What a step makes of gradients.
-    #[arg(long, value_enum, default_value = "plain")]
-    rule: Rule,
+    /// What a step makes of gradients: the mean over all tokens, each example's
+    /// or each user's of two examples clipped, with noise or without; several
+    /// are run in turn.
+    #[arg(long = "rule", value_name = "RULE", value_delimiter = ',', default_value = "plain",
+          value_parser = ["plain", "clip", "dp", "user-clip", "user-dp"])]
+    rules: Vec<String>,
     /// Sequences a step.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -58,43 +61,13 @@ The first two steps of a round warm up. What is trained is checked elsewhere: by
 the tests, step by step against PyTorch and norm by norm against Opacus.
 Opacus has no tied head: beside clip and dp it trains more parameters than we do.";
 
-/// What a step makes of gradients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Rule {
-    /// The mean over all tokens.
-    Plain,
-    /// Each example's is clipped.
-    Clip,
-    /// The same with noise.
-    Dp,
-    /// Each user's, of two examples, is clipped.
-    UserClip,
-    /// The same with noise.
-    UserDp,
-}
-
-impl Rule {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Clip => "clip",
-            Self::Dp => "dp",
-            Self::UserClip => "user-clip",
-            Self::UserDp => "user-dp",
-        }
-    }
-
-    /// Whether the peer has it too.
-    fn is_shared(self) -> bool {
-        matches!(self, Self::Plain | Self::Clip | Self::Dp)
-    }
-}
+/// Rules that the peer has, too.
+const SHARED: [&str; 3] = ["plain", "clip", "dp"];
 
 /// What both programs say of a round.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Timed {
     median_step_s: f64,
-    tokens_per_s: f64,
 }
 
 /// All rounds of one program.
@@ -119,80 +92,99 @@ impl Rounds {
             .context("each program runs in each round")
     }
 
-    fn say(&self, name: &str) -> anyhow::Result<()> {
+    fn row(&self, rule: &str, name: &str) -> anyhow::Result<String> {
         let Spread { median, least, most } = self.seconds()?;
-        let speeds = Spread::of(self.timed.iter().map(|round| round.tokens_per_s));
-        let speed = speeds.context("each program runs in each round")?.median;
         let peak = self.peak_bytes.map(megabytes).unwrap_or_default();
-        println!("{name:<10} {median:>9.3} {:>16} {speed:>9.0} {peak:>9}", format!("{least:.3}-{most:.3}"));
-        Ok(())
+        Ok(format!("{rule:<10} {name:<5} {median:>9.3} {:>16} {peak:>9}", format!("{least:.3}-{most:.3}")))
     }
+}
+
+/// What both took of one rule.
+#[derive(Default)]
+struct Pair {
+    ours: Rounds,
+    theirs: Rounds,
 }
 
 impl TrainStep {
     pub(super) fn run(self, sh: &Shell, record: bool) -> anyhow::Result<()> {
         let peer = Peer::find(self.peer.as_deref(), self.peer_script.as_deref(), "finetune_hf.py")?;
-        let peer = peer.filter(|_| self.rule.is_shared());
         let built = build(sh, &[])?;
         let folder = sh.create_temp_dir()?;
         let checkpoint = self
             .checkpoint
             .canonicalize()
             .with_context(|| format!("{}: there is no such folder", self.checkpoint.display()))?;
-        let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
+        let mut pairs: Vec<Pair> = self.rules.iter().map(|_| Pair::default()).collect();
         for round in 1..=self.rounds {
-            progress(&format!("round {round}"));
-            let mut command = Command::new(built.join("train-step"));
-            ours.run(self.told(command.arg(&checkpoint)), folder.path())?;
-            let Some(Peer { python, script }) = &peer else { continue };
-            let mut command = Command::new(python);
-            theirs.run(self.told(command.arg(script).arg(&checkpoint)), folder.path())?;
+            for (rule, pair) in self.rules.iter().zip(&mut pairs) {
+                progress(&format!("round {round}, {rule}"));
+                let mut command = Command::new(built.join("train-step"));
+                pair.ours.run(self.told(rule, command.arg(&checkpoint)), folder.path())?;
+                let shared = peer.as_ref().filter(|_| SHARED.contains(&rule.as_str()));
+                let Some(Peer { python, script }) = shared else { continue };
+                let mut command = Command::new(python);
+                pair.theirs.run(self.told(rule, command.arg(script).arg(&checkpoint)), folder.path())?;
+            }
         }
         if self.json {
-            ours.said.iter().chain(&theirs.said).for_each(|line| println!("{line}"));
+            let said = pairs.iter().flat_map(|pair| pair.ours.said.iter().chain(&pair.theirs.said));
+            said.for_each(|line| println!("{line}"));
         } else {
-            self.say(&ours, &theirs)?;
+            self.say(&pairs)?;
         }
-        if record { self.record(sh, &ours, &theirs) } else { Ok(()) }
+        if record { self.record(sh, &pairs) } else { Ok(()) }
     }
 
     /// What either program is told.
-    fn told(&self, command: &mut Command) -> Command {
+    fn told(&self, rule: &str, command: &mut Command) -> Command {
         let mut told = Command::new(command.get_program());
-        told.args(command.get_args()).args(["--rule", self.rule.name()]);
+        told.args(command.get_args()).args(["--rule", rule]);
         for (name, number) in [("--batch", self.batch), ("--block", self.block), ("--steps", self.steps)] {
             told.arg(name).arg(number.to_string());
         }
         told
     }
 
-    fn say(&self, ours: &Rounds, theirs: &Rounds) -> anyhow::Result<()> {
-        println!("{}, {} x {} tokens, {} rounds", self.rule.name(), self.batch, self.block, self.rounds);
-        println!("{:<10} {:>9} {:>16} {:>9} {:>9}", "", "seconds", "least-most", "tokens/s", "memory");
-        ours.say("ours")?;
-        if let Some(ratio) = ratio(ours, theirs) {
-            theirs.say("peer")?;
-            println!("ours is {ratio:.2} × as fast, by the median of rounds");
+    fn say(&self, pairs: &[Pair]) -> anyhow::Result<()> {
+        let first = &self.rules[0];
+        println!("{} x {} tokens, {} rounds, seconds a step", self.batch, self.block, self.rounds);
+        println!("{:<16} {:>9} {:>16} {:>9}", "", "median", "least-most", "memory");
+        for (rule, Pair { ours, theirs }) in self.rules.iter().zip(pairs) {
+            println!("{}{}", ours.row(rule, "ours")?, over(ours, &pairs[0].ours, first));
+            if let Some(ratio) = ratio(ours, theirs) {
+                println!("{}{}", theirs.row(rule, "peer")?, over(theirs, &pairs[0].theirs, first));
+                println!("{rule:<10} ours is {ratio:.2} x as fast");
+            }
         }
         Ok(())
     }
 
-    fn record(&self, sh: &Shell, ours: &Rounds, theirs: &Rounds) -> anyhow::Result<()> {
+    fn record(&self, sh: &Shell, pairs: &[Pair]) -> anyhow::Result<()> {
         let bytes = |rounds: &Rounds| rounds.peak_bytes.map(|n| n.to_string()).unwrap_or_default();
         let name = self.checkpoint.file_name().unwrap_or_default().to_string_lossy();
-        let row = format!(
-            "{name},{},{},{},{:.4},{},{},{},{}",
-            self.rule.name(),
-            self.batch,
-            self.block,
-            ours.seconds()?.median,
-            theirs.seconds().map(|seconds| format!("{:.4}", seconds.median)).unwrap_or_default(),
-            ratio(ours, theirs).map(|ratio| format!("{ratio:.3}")).unwrap_or_default(),
-            bytes(ours),
-            bytes(theirs),
-        );
-        Record::open(sh, "-train-step", HEADER_OF_STEPS)?.append(std::iter::once(row))
+        let row = |(rule, Pair { ours, theirs }): (&String, &Pair)| {
+            Ok(format!(
+                "{name},{rule},{},{},{:.4},{},{},{},{}",
+                self.batch,
+                self.block,
+                ours.seconds()?.median,
+                theirs.seconds().map(|seconds| format!("{:.4}", seconds.median)).unwrap_or_default(),
+                ratio(ours, theirs).map(|ratio| format!("{ratio:.3}")).unwrap_or_default(),
+                bytes(ours),
+                bytes(theirs),
+            ))
+        };
+        let rows: anyhow::Result<Vec<String>> = self.rules.iter().zip(pairs).map(row).collect();
+        Record::open(sh, "-train-step", HEADER_OF_STEPS)?.append(rows?.into_iter())
     }
+}
+
+/// How many times as long as the first rule's, by the median of rounds.
+fn over(rounds: &Rounds, first: &Rounds, name: &str) -> String {
+    let is_first = std::ptr::eq(rounds, first);
+    let times = ratio(first, rounds).filter(|_| !is_first);
+    times.map(|times| format!("  {times:.2} x {name}")).unwrap_or_default()
 }
 
 /// How many times as fast ours is, by the median of rounds.
@@ -207,8 +199,7 @@ mod tests {
     use super::*;
 
     fn rounds(seconds: &[f64]) -> Rounds {
-        let timed =
-            seconds.iter().map(|&median_step_s| Timed { median_step_s, tokens_per_s: 1.0 / median_step_s });
+        let timed = seconds.iter().map(|&median_step_s| Timed { median_step_s });
         Rounds { timed: timed.collect(), ..Rounds::default() }
     }
 
