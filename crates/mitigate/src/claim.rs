@@ -30,6 +30,7 @@ const ROUNDING: f64 = 1e-9;
 ///   Their epsilons add up.
 /// - Anything about examples before filters: with a cap or deduplication, one example more can put another one out.
 ///   Users are protected all the same, as long as a filter looks at one user at a time.
+/// - Anything about whether the training ended well: a gradient of one unit that is not finite ends it, and that shows.
 /// - That the noise is normal to the last bit, see the noise of the training crate.
 ///
 /// ```

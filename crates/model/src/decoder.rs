@@ -206,6 +206,12 @@ impl<B: Backend> CausalLm<B> {
         move |path| !only_adapters || path.contains(".adapter.")
     }
 
+    /// Path and number of values of each parameter that training changes.
+    pub fn trained_sizes(&self) -> Vec<(String, usize)> {
+        let is_trained = self.trained();
+        Params::sizes(&self.module).into_iter().filter(|(path, _)| is_trained(path)).collect()
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> B::Device {
         self.module.wte.weight.val().device()

@@ -15,6 +15,13 @@ impl Params {
         module.visit(&mut Reader { path: Vec::new(), each });
     }
 
+    /// Path and number of values of each parameter.
+    pub fn sizes<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, usize)> {
+        let mut counter = Counter { path: Vec::new(), sizes: Vec::new() };
+        module.visit(&mut counter);
+        counter.sizes
+    }
+
     /// Replaces the values of each parameter by what `each` makes of its path and shape; none keeps them.
     ///
     /// # Panics
@@ -57,6 +64,25 @@ impl<B: Backend, F: FnMut(&str, &[usize], Vec<f32>)> ModuleVisitor<B> for Reader
         let shape = tensor.dims();
         let values = tensor.into_data().convert::<f32>().into_vec().expect("converted to f32 just above");
         (self.each)(&self.path.join("."), &shape, values);
+    }
+}
+
+struct Counter {
+    path: Vec<String>,
+    sizes: Vec<(String, usize)>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Counter {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.sizes.push((self.path.join("."), param.dims().iter().product()));
     }
 }
 

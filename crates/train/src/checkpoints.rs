@@ -91,6 +91,33 @@ impl Checkpoints<'_> {
         Ok(weights::write(&self.state_path(), &tensors, &metadata)?)
     }
 
+    /// Whether the folder has the state of this training, and that has not ended.
+    ///
+    /// # Errors
+    /// [`TrainError::State`] for a state of another training, or one that cannot be read.
+    pub fn is_under_way(&self) -> Result<bool, TrainError> {
+        Ok(self.open_state()?.is_some_and(|(_, progress)| !progress.ended))
+    }
+
+    fn refuse(&self, reason: String) -> TrainError {
+        TrainError::State { path: self.state_path(), reason }
+    }
+
+    fn open_state(&self) -> Result<Option<(Weights, Progress)>, TrainError> {
+        let path = self.state_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let state = Weights::open_file(&path).map_err(|error| self.refuse(with_causes(&error)))?;
+        if state.metadata().get("fingerprint") != Some(&self.fingerprint.hex()) {
+            return Err(self.refuse("its settings or data differ".to_owned()));
+        }
+        let progress = state.metadata().get("progress");
+        let progress = progress.ok_or_else(|| self.refuse("it says nothing of its progress".to_owned()))?;
+        let progress = serde_json::from_str(progress).map_err(|e| self.refuse(e.to_string()))?;
+        Ok(Some((state, progress)))
+    }
+
     /// Reads the state back, if there is one; one of private steps must have had the noise key of this id.
     pub(crate) fn read_state<B: AutodiffBackend>(
         &self,
@@ -99,25 +126,14 @@ impl Checkpoints<'_> {
         device: &B::Device,
         key_id: Option<&str>,
     ) -> Result<Option<(Optimizer<B>, Progress)>, TrainError> {
-        let path = self.state_path();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let refuse = |reason: String| TrainError::State { path: path.clone(), reason };
-        let state = Weights::open_file(&path).map_err(|error| refuse(with_causes(&error)))?;
-        if state.metadata().get("fingerprint") != Some(&self.fingerprint.hex()) {
-            return Err(refuse("its settings or data differ".to_owned()));
-        }
-        let progress = state.metadata().get("progress");
-        let progress = progress.ok_or_else(|| refuse("it says nothing of its progress".to_owned()))?;
-        let progress: Progress = serde_json::from_str(progress).map_err(|e| refuse(e.to_string()))?;
+        let Some((state, progress)) = self.open_state()? else { return Ok(None) };
         if !progress.ended && progress.key_id.as_deref().is_some_and(|id| Some(id) != key_id) {
-            return Err(refuse("its noise came from another key".to_owned()));
+            return Err(self.refuse("its noise came from another key".to_owned()));
         }
         let read = |kind: &str, path: &str, n: usize| {
             let found = state.get(&format!("{kind}.{path}")).and_then(|tensor| tensor.read().ok());
             let values = found.filter(|values| values.len() == n);
-            values.ok_or_else(|| refuse(format!("tensor {kind}.{path} is missing or misshapen")))
+            values.ok_or_else(|| self.refuse(format!("tensor {kind}.{path} is missing or misshapen")))
         };
         let (mut failure, mut trained) = (None, Vec::new());
         let is_trained = lm.trained();

@@ -43,7 +43,7 @@ pub enum TrainError {
     },
     /// A private training that does not do what its claim says.
     #[error(
-        "self-check of {check} before private training: found {found}, expected {expected}; nothing was trained"
+        "self-check of {check} before private training: found {found}, expected {expected}; no step was made"
     )]
     SelfCheck {
         /// What was checked.

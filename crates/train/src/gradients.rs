@@ -73,29 +73,27 @@ pub(crate) fn add<B: AutodiffBackend>(to: &mut ByPath<B>, from: ByPath<B>) {
     }
 }
 
-/// [`gradients`] of many sequences, as `of_batch` finds them, in passes of at most `microbatch_size`, with the number of predicted
-/// tokens.
-pub(crate) fn accumulated<B: TrainBackend>(
-    lm: &CausalLm<B>,
+/// The mean gradient of many sequences, by their tokens, as `of_batch` finds it in passes of at most `microbatch_size`.
+pub(crate) fn accumulated<B: AutodiffBackend>(
     sequences: &[Vec<u32>],
     microbatch_size: usize,
+    device: &B::Device,
     of_batch: impl Fn(&Batch<B>) -> Gradients<B>,
-) -> (Gradients<B>, u64) {
-    let device = lm.device();
-    let batches = sequences.chunks(microbatch_size).map(|chunk| Batch::new(chunk, &device));
-    if sequences.len() <= microbatch_size {
-        let batch = Batch::new(sequences, &device);
-        return (of_batch(&batch), batch.n_tokens as u64);
-    }
-    let n_tokens: usize = sequences.iter().map(|sequence| sequence.len().saturating_sub(1)).sum();
+) -> Gradients<B> {
+    let n_tokens = n_predicted(sequences) as f64;
     let mut sum = Gradients { loss_nats: 0.0, by_path: BTreeMap::new() };
-    for batch in batches {
-        let share = batch.n_tokens as f64 / n_tokens as f64;
-        let found = of_batch(&batch);
+    for pass in sequences.chunks(microbatch_size) {
+        let share = n_predicted(pass) as f64 / n_tokens;
+        let found = of_batch(&Batch::new(pass, device));
         sum.loss_nats += share * found.loss_nats;
         add::<B>(&mut sum.by_path, scaled::<B>(found.by_path, share));
     }
-    (sum, n_tokens as u64)
+    sum
+}
+
+/// Tokens that sequences predict.
+pub(crate) fn n_predicted(sequences: &[Vec<u32>]) -> u64 {
+    sequences.iter().map(|sequence| sequence.len().saturating_sub(1) as u64).sum()
 }
 
 /// Mean next-token loss of a batch and its gradients, of adapters alone where the model has some.

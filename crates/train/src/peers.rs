@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use userprint_model::backend::{KernelBackend, is_host};
 use userprint_model::{Batch, CausalLm};
 
-use crate::gradients::{ByPath, accumulated, scaled};
+use crate::gradients::{ByPath, accumulated, n_predicted, scaled};
 use crate::units::summed;
 use crate::{ClippedSum, Gradients, Optimizer, TrainBackend, TrainError, UnitBatch};
 
@@ -60,8 +60,8 @@ pub(crate) struct StepSum<B: AutodiffBackend> {
     pub(crate) loss_nats: Option<f64>,
     /// How many units there were: sequences, examples or users.
     pub(crate) n_units: usize,
-    /// Tokens predicted.
-    pub(crate) n_tokens: u64,
+    /// Tokens predicted; `None` where that is to be hidden.
+    pub(crate) n_tokens: Option<u64>,
     /// The least norm, before clipping, of what is clipped; `None` where nothing is, or where norms are to be hidden.
     pub(crate) least_norm: Option<f64>,
 }
@@ -141,14 +141,17 @@ impl<B: TrainBackend> Peers<B> {
             if own.is_empty() {
                 return (0.0, ByPath::<B>::new());
             }
-            let (Gradients { loss_nats, by_path }, _) =
-                accumulated(&replica.lm, &own, microbatch_size, |batch| of_batch(&replica.lm, batch));
+            let Gradients { loss_nats, by_path } =
+                accumulated(&own, microbatch_size, &replica.lm.device(), |batch| {
+                    of_batch(&replica.lm, batch)
+                });
             let share = n_predicted(&own) as f64 / n_tokens as f64;
             (share * loss_nats, scaled::<B>(by_path, share))
         });
         let (losses, by_peer): (Vec<f64>, _) = found.into_iter().unzip();
         let loss_nats = Some(losses.iter().sum());
-        StepSum { by_peer, factor: 1.0, loss_nats, n_units: sequences.len(), n_tokens, least_norm: None }
+        let (n_units, n_tokens) = (sequences.len(), Some(n_tokens));
+        StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens, least_norm: None }
     }
 
     /// The sum of the units' clipped gradients; a unit is never divided.
@@ -179,7 +182,7 @@ impl<B: TrainBackend> Peers<B> {
         }
         let n_units = units.len();
         let loss_nats = (n_units > 0).then(|| loss_nats / n_units as f64);
-        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens, least_norm })
+        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens: Some(n_tokens), least_norm })
     }
 
     /// Adds up the peers' shares: each then has the same sum, down to the bits.
@@ -248,9 +251,4 @@ fn all_reduced<B: TrainBackend>(
 
 fn sizes<B: AutodiffBackend>(by_path: &ByPath<B>) -> Vec<(String, usize)> {
     by_path.iter().map(|(path, tensor)| (path.clone(), tensor.dims()[0])).collect()
-}
-
-/// Tokens that sequences predict.
-fn n_predicted(sequences: &[Vec<u32>]) -> u64 {
-    sequences.iter().map(|sequence| sequence.len().saturating_sub(1) as u64).sum()
 }

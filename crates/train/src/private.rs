@@ -6,7 +6,7 @@ mod self_check;
 
 use burn::tensor::Tensor;
 use userprint_mitigate::{Claim, TrainingRule};
-use userprint_model::{CausalLm, Params};
+use userprint_model::CausalLm;
 
 use self::parts::{PrivateParts, SoundParts};
 use self::sampled::SampledUnits;
@@ -58,12 +58,6 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
             noise_multiplier,
             activation_checkpointing,
         };
-        let (mut trained, is_trained) = (Vec::new(), lm.trained());
-        Params::for_each(&lm.module, |path, _, values| {
-            if is_trained(path) {
-                trained.push((path.to_owned(), values.len()));
-            }
-        });
         Ok(Self {
             units,
             parts: Box::new(parts),
@@ -72,7 +66,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
             clip_norm,
             expected_size,
             microbatch_size: settings.microbatch_size as usize,
-            trained,
+            trained: lm.trained_sizes(),
         })
     }
 
@@ -95,10 +89,19 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
     }
 
     /// The noised mean gradient of a step.
+    pub(crate) fn gradients(&self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
+        self.noised_mean(peers, step, &self.parts.sample(step))
+    }
+
+    /// The noised mean gradient of a step that sampled these units.
     ///
     /// Noise goes into the first peer's share, once, and so into the sum that all have.
-    pub(crate) fn gradients(&self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
-        let sample = self.parts.sample(step);
+    fn noised_mean(
+        &self,
+        peers: &mut Peers<B>,
+        step: u64,
+        sample: &[usize],
+    ) -> Result<StepSum<B>, TrainError> {
         let mut units: Vec<Vec<Vec<u32>>> =
             sample.iter().map(|&unit| self.units.sequences(&self.key, step, unit)).collect();
         // Passes of units of like length.
@@ -110,7 +113,8 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         }
         self.parts.add_noise(step, &mut sum.by_peer[0]);
         peers.all_reduce(&mut sum)?;
-        (sum.factor, sum.least_norm) = (1.0 / self.expected_size, None);
+        // How much was sampled is as secret as what was.
+        (sum.factor, sum.least_norm, sum.n_tokens) = (1.0 / self.expected_size, None, None);
         Ok(sum)
     }
 

@@ -76,8 +76,8 @@ pub struct TrainOutcome {
     pub kept_steps: Vec<u64>,
     /// Steps done.
     pub steps: u64,
-    /// Tokens predicted in training.
-    pub n_tokens: u64,
+    /// Tokens predicted in training; `None` in private training, which must not tell how much was sampled.
+    pub n_tokens: Option<u64>,
     /// The least gradient norm, before clipping, of any batch or example, whichever is clipped; `None` where none is, and in
     /// private training, which must not tell.
     pub least_norm: Option<f64>,
@@ -187,7 +187,7 @@ pub fn train_on<B: KernelBackend>(
         best_step: run.progress.best_step,
         kept_steps: settings.kept_steps(run.progress.step),
         steps: run.progress.step,
-        n_tokens: run.progress.n_tokens,
+        n_tokens: Some(run.progress.n_tokens).filter(|_| !run.steps.is_private()),
         least_norm: run.progress.least_norm,
         claim,
     })
@@ -320,12 +320,12 @@ impl<B: TrainBackend> Run<'_, B> {
     fn go(&mut self, hook: &mut dyn Hook) -> Result<(), TrainError> {
         let is_over = self.progress.ended || self.progress.step >= self.total;
         if let (Steps::Private(steps), false) = (&self.steps, is_over) {
-            steps.self_check(&self.peers.first().lm, self.settings.optimizer)?;
+            steps.self_check(&mut self.peers, self.settings.optimizer)?;
         }
         if self.progress.curve.is_empty() {
             let evaluation = Some(self.evaluate()?);
             let report =
-                StepReport { step: 0, total_steps: self.total, loss_nats: None, n_tokens: 0, evaluation };
+                StepReport { step: 0, total_steps: self.total, loss_nats: None, n_tokens: None, evaluation };
             self.progress.ended = hook.on_step(&report).is_break();
         }
         while !self.progress.ended && self.progress.step < self.total {
@@ -356,7 +356,7 @@ impl<B: TrainBackend> Run<'_, B> {
     }
 
     /// One update; the loss before it, and the tokens predicted.
-    fn step(&mut self) -> Result<(Option<f64>, u64), TrainError> {
+    fn step(&mut self) -> Result<(Option<f64>, Option<u64>), TrainError> {
         let step = self.progress.step + 1;
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
@@ -367,7 +367,7 @@ impl<B: TrainBackend> Run<'_, B> {
         }
         self.peers.update(found, rate);
         self.progress.step = step;
-        self.progress.n_tokens += n_tokens;
+        self.progress.n_tokens += n_tokens.unwrap_or(0);
         self.progress.least_norm =
             [self.progress.least_norm, least_norm].into_iter().flatten().reduce(f64::min);
         self.losses.extend(loss);

@@ -204,7 +204,7 @@ pub(crate) fn frozen<B: AutodiffBackend>(lm: &CausalLm<B>) -> CausalLm<B> {
 
 /// What each unit's gradient is scaled by.
 pub(crate) fn factors(norms: &[f64], clip_norm: f64) -> Vec<f32> {
-    norms.iter().map(|&norm| if norm > clip_norm { (clip_norm / norm) as f32 } else { 1.0 }).collect()
+    norms.iter().map(|&norm| gradients::clip_factor(norm, clip_norm) as f32).collect()
 }
 
 /// Squared norms of units' gradients, which parameters add to one by one.

@@ -1,11 +1,12 @@
 //! Training on two devices, which share the processor here: what it equals, how it resumes, how it fails.
 
+mod killed;
 mod tiny;
 
-use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use killed::killed_at;
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_core::{Ragged, Seed};
@@ -13,7 +14,7 @@ use userprint_mitigate::{ClipUnit, DpSampling, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::weights::Weights;
 use userprint_model::{LoraConfig, Targets};
-use userprint_train::{NoiseKey, Packing, StepReport, TrainError, TrainOutcome, devices};
+use userprint_train::{NoiseKey, Packing, TrainError, TrainOutcome, devices};
 
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "training-state.safetensors";
@@ -106,19 +107,6 @@ fn check(mut tiny: Tiny) {
             assert!(bytes(folder.path()) == bytes(whole.1.path()), "killed at {step}: another {file}");
         }
     }
-}
-
-/// Trains up to this step and dies there.
-#[track_caller]
-fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
-    let mut hook = |report: &StepReport| {
-        if report.step == step {
-            resume_unwind(Box::new("killed"));
-        }
-        ControlFlow::Continue(())
-    };
-    let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
-    assert!(outcome.is_err(), "training did not reach step {step}");
 }
 
 /// The last batch of an epoch has one document, so that a device has nothing to do.

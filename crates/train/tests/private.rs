@@ -1,11 +1,12 @@
 //! Private training as a whole: what it equals without noise, how it resumes, what it claims, what it refuses.
 
+mod killed;
 mod tiny;
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
+use killed::killed_at;
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_mitigate::{Claim, ClipUnit, DpSampling, MitigateError, StopRule, TrainingRule};
@@ -42,7 +43,8 @@ fn without_noise_it_is_clipped_training() {
     clipped.settings.rule = TrainingRule::clipped(6, ClipUnit::Example, 0.05).expect("values in range");
     let found = private.train(folder().path()).expect("training ends well");
     let expected = clipped.train(folder().path()).expect("training ends well");
-    assert_eq!((found.steps, found.n_tokens), (expected.steps, expected.n_tokens));
+    assert_eq!(found.steps, expected.steps);
+    assert!(found.n_tokens.is_none() && expected.n_tokens.is_some_and(|n| n > 0));
     assert_eq!(found.claim, None);
     assert!(found.least_norm.is_none() && expected.least_norm.is_some_and(|norm| norm > 0.0));
     for (found, expected) in found.curve.iter().zip(&expected.curve) {
@@ -63,20 +65,7 @@ fn the_size_of_a_pass_changes_rounding_alone() {
     }
 }
 
-/// Trains up to this step and dies there.
-#[track_caller]
-fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
-    let mut hook = |report: &StepReport| {
-        if report.step == step {
-            resume_unwind(Box::new("killed"));
-        }
-        ControlFlow::Continue(())
-    };
-    let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
-    assert!(outcome.is_err(), "training did not reach step {step}");
-}
-
-/// As do activations that are computed again.
+/// Activations that are computed again change rounding alone.
 #[test]
 fn activation_checkpointing_changes_rounding_alone() {
     for rule in [TrainingRule::plain(2), TrainingRule::clipped(2, ClipUnit::Example, 0.05), tiny_rule()] {

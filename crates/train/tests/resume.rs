@@ -1,14 +1,15 @@
 //! Training that is killed and called again, states that do not fit, and settings that are refused.
 
+mod killed;
 mod tiny;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
+use killed::killed_at;
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_core::{Fingerprinter, Ragged, Seed};
@@ -50,18 +51,6 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 fn read(path: &Path) -> (Tensors, BTreeMap<String, String>) {
     let state = Weights::open_file(path).expect("a state");
     (state.read_all().expect("the tensors can be read"), state.metadata().clone())
-}
-
-/// Trains up to this step and dies there, as a killed process does: after the step's own evaluation.
-fn killed_at(tiny: &Tiny, folder: &Path, step: u64) {
-    let mut hook = |report: &StepReport| {
-        if report.step == step {
-            resume_unwind(Box::new("killed"));
-        }
-        ControlFlow::Continue(())
-    };
-    let outcome = catch_unwind(AssertUnwindSafe(|| tiny.train_with(folder, &mut hook)));
-    assert!(outcome.is_err(), "training did not reach step {step}");
 }
 
 /// Names and files of the folders of single steps, and of whatever else lies beside the model and the state.

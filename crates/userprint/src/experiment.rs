@@ -17,7 +17,8 @@ use userprint_train::TrainSettings;
 use crate::backend::BackendName;
 use crate::checkpoint::ScoringForm;
 use crate::privacy::PrivacyChoice;
-use training::RawTraining;
+pub(crate) use training::RawTraining;
+
 /// What an experiment file says, as it stands there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

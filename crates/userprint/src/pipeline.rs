@@ -11,8 +11,12 @@ use userprint_core::{Fingerprint, Fingerprinter};
 use userprint_data::{InMemoryCorpus, Population, read_corpus};
 use userprint_model::checkpoint;
 use userprint_model::hub::HubModel;
+use userprint_train::devices;
 
-use crate::experiment::{CorpusChoice, Experiment, RawCorpus, ReferenceChoice};
+use crate::backend::with_backend;
+use crate::experiment::{
+    CorpusChoice, Experiment, RawCorpus, RawReference, RawTarget, RawTraining, ReferenceChoice,
+};
 use crate::hub;
 use crate::results::Results;
 use crate::run_folder::{HubRecord, RunFolder, file_hash};
@@ -66,6 +70,7 @@ impl Pipeline {
         n_devices: NonZeroUsize,
         offline: bool,
     ) -> anyhow::Result<Self> {
+        with_backend!(experiment.raw.backend, B => devices::<B>(n_devices.get()).map(drop).map_err(anyhow::Error::from))?;
         let mut folder = RunFolder::open(path)?;
         folder.write("experiment.toml", toml::to_string(&experiment.raw.resolved()?)?.as_bytes())?;
         folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -145,12 +150,18 @@ impl Pipeline {
                 let checkpoint = match &self.experiment.reference {
                     ReferenceChoice::Checkpoint(folder) => hash_of_checkpoint(folder)?,
                     ReferenceChoice::Hub { .. } => serde_json::to_string(&self.folder.manifest.hub)?,
-                    ReferenceChoice::Pretrain(_) => serde_json::to_string(&raw.reference)?,
+                    ReferenceChoice::Pretrain(_) => {
+                        let training = raw.reference.training.as_ref().map(RawTraining::beyond_rounding);
+                        serde_json::to_string(&RawReference { training, ..raw.reference.clone() })?
+                    }
                 };
                 hash.add(checkpoint);
                 hash.add(raw.backend.name());
             }
-            Stage::Train => hash.add(serde_json::to_string(&raw.target)?),
+            Stage::Train => {
+                let training = raw.target.training.beyond_rounding();
+                hash.add(serde_json::to_string(&RawTarget { training, ..raw.target.clone() })?);
+            }
             Stage::Score => {
                 let score = &raw.score;
                 // The batch size changes scores by rounding alone.

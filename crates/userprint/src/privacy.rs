@@ -36,19 +36,18 @@ pub(crate) enum Sampling {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PrivacyChoice {
     pub(crate) sampling: DpSampling,
-    batch: BatchChoice,
     noise: Noise,
     delta: f64,
     clip_norm: f64,
 }
 
-/// How much noise.
+/// How much noise, in batches of what size.
 #[derive(Clone, Copy, Debug)]
 enum Noise {
-    /// This multiple of the clip norm.
-    Multiplier(f64),
+    /// This multiple of the clip norm, in batches of so many on average.
+    Multiplier(f64, u64),
     /// As little as keeps this epsilon.
-    Epsilon(f64),
+    Epsilon(f64, BatchChoice),
 }
 
 /// What is trained on, counted.
@@ -68,18 +67,18 @@ impl RawPrivacy {
         clip_norm: Option<f64>,
     ) -> anyhow::Result<PrivacyChoice> {
         let sampling = sampling_of(self.sampling, self.examples_per_user)?;
-        let noise = match (self.epsilon, self.noise_multiplier) {
-            (Some(epsilon), None) => Noise::Epsilon(epsilon),
-            (None, Some(multiplier)) => Noise::Multiplier(multiplier),
-            _ => bail!("expected one of `epsilon`, to be kept, and `noise_multiplier`"),
-        };
         let batch = match (batch_size, self.batch_factor) {
             (Some(batch_size), None) => BatchChoice::Expected(batch_size.into()),
-            (None, Some(factor)) if self.epsilon.is_some() => BatchChoice::WithinFactor(factor),
-            (None, Some(_)) => {
+            (None, Some(factor)) => BatchChoice::WithinFactor(factor),
+            _ => bail!("expected one of `batch_size` of the training, as an average, and `batch_factor`"),
+        };
+        let noise = match (self.epsilon, self.noise_multiplier, batch) {
+            (Some(epsilon), None, batch) => Noise::Epsilon(epsilon, batch),
+            (None, Some(multiplier), BatchChoice::Expected(batch)) => Noise::Multiplier(multiplier, batch),
+            (None, Some(_), BatchChoice::WithinFactor(_)) => {
                 bail!("batch_factor needs `epsilon`: it finds the batch that keeps it with little noise")
             }
-            _ => bail!("expected one of `batch_size` of the training, as an average, and `batch_factor`"),
+            _ => bail!("expected one of `epsilon`, to be kept, and `noise_multiplier`"),
         };
         let clip_norm = clip_norm.context("clip_norm is missing: what each gradient is clipped to")?;
         if !(self.delta > 0.0 && self.delta < 1.0) {
@@ -88,8 +87,9 @@ impl RawPrivacy {
                 self.delta
             );
         }
-        let choice = PrivacyChoice { sampling, batch, noise, delta: self.delta, clip_norm };
-        choice.rule(1.0, choice.multiplier_or(1.0))?;
+        let choice = PrivacyChoice { sampling, noise, delta: self.delta, clip_norm };
+        let multiplier = if let Noise::Multiplier(multiplier, _) = noise { multiplier } else { 1.0 };
+        choice.rule(1.0, multiplier)?;
         Ok(choice)
     }
 }
@@ -116,13 +116,6 @@ impl PrivacyChoice {
         Ok(TrainingRule::dp_sgd(self.sampling, sampling_probability, self.clip_norm, noise_multiplier)?)
     }
 
-    fn multiplier_or(&self, otherwise: f64) -> f64 {
-        match self.noise {
-            Noise::Multiplier(multiplier) => multiplier,
-            Noise::Epsilon(_) => otherwise,
-        }
-    }
-
     /// Stands for the rule until the data are counted: without noise, so that nothing could be claimed by it.
     pub(crate) fn provisional_rule(&self) -> anyhow::Result<TrainingRule> {
         self.rule(1.0, 0.0)
@@ -136,8 +129,7 @@ impl PrivacyChoice {
     ) -> anyhow::Result<(TrainSettings, Option<Plan>)> {
         let settings = TrainSettings { delta: Some(self.delta), ..settings.clone() };
         match self.noise {
-            Noise::Multiplier(noise_multiplier) => {
-                let BatchChoice::Expected(batch) = self.batch else { bail!("batch_factor needs `epsilon`") };
+            Noise::Multiplier(noise_multiplier, batch) => {
                 let n_sampled = counts.of(self.sampling.sampled_unit());
                 if batch > n_sampled {
                     bail!("batch_size is {batch}, expected at most the {n_sampled} that are sampled from");
@@ -145,34 +137,37 @@ impl PrivacyChoice {
                 let rule = self.rule(batch as f64 / n_sampled as f64, noise_multiplier)?;
                 Ok((TrainSettings { rule, ..settings }, None))
             }
-            Noise::Epsilon(epsilon) => {
-                let plan = self.target(epsilon, &settings, counts).plan()?;
+            Noise::Epsilon(epsilon, batch) => {
+                let plan = self.plan(epsilon, batch, &settings, counts)?;
                 let rule = plan.rule(self.clip_norm)?;
                 Ok((TrainSettings { rule, max_steps: plan.steps, ..settings }, Some(plan)))
             }
         }
     }
 
-    fn target(&self, epsilon: f64, settings: &TrainSettings, counts: Counts) -> PrivacyTarget {
-        let n_sampled = counts.of(self.sampling.sampled_unit());
-        let length = match self.batch {
-            _ if settings.max_steps == u64::MAX => Length::Epochs(settings.epochs),
-            BatchChoice::Expected(batch) if batch > 0 => {
-                let all = n_sampled.saturating_mul(settings.epochs.into()).div_ceil(batch);
-                Length::Steps(all.min(settings.max_steps))
-            }
-            _ => Length::Steps(settings.max_steps),
-        };
-        PrivacyTarget {
+    /// The plan for all epochs, or for the most steps where the epochs have more.
+    fn plan(
+        &self,
+        epsilon: f64,
+        batch: BatchChoice,
+        settings: &TrainSettings,
+        counts: Counts,
+    ) -> anyhow::Result<Plan> {
+        let target = PrivacyTarget {
             epsilon,
             delta: self.delta,
             sampling: self.sampling,
-            length,
-            batch: self.batch,
+            length: Length::Epochs(settings.epochs),
+            batch,
             n_examples: counts.n_examples,
             n_users: counts.n_users,
             n_parameters: counts.n_parameters,
+        };
+        let plan = target.plan()?;
+        if plan.steps <= settings.max_steps {
+            return Ok(plan);
         }
+        Ok(PrivacyTarget { length: Length::Steps(settings.max_steps), ..target }.plan()?)
     }
 }
 

@@ -71,7 +71,8 @@ impl Bar {
 pub(crate) struct TrainingBar {
     stage: &'static str,
     bar: Option<Bar>,
-    n_tokens: u64,
+    /// None once a step does not tell.
+    n_tokens: Option<u64>,
     step_s: f64,
     last: Instant,
 }
@@ -79,12 +80,12 @@ pub(crate) struct TrainingBar {
 impl TrainingBar {
     /// A bar for a stage.
     pub(crate) fn new(stage: &'static str) -> Self {
-        Self { stage, bar: None, n_tokens: 0, step_s: 0.0, last: Instant::now() }
+        Self { stage, bar: None, n_tokens: Some(0), step_s: 0.0, last: Instant::now() }
     }
 
-    /// Tokens per second of the steps alone, evaluations left out; none before the first step.
+    /// Tokens per second of the steps alone, evaluations left out; none before the first step, and of secret samples.
     pub(crate) fn tokens_per_s(&self) -> Option<f64> {
-        (self.step_s > 0.0).then(|| self.n_tokens as f64 / self.step_s)
+        self.n_tokens.filter(|_| self.step_s > 0.0).map(|n_tokens| n_tokens as f64 / self.step_s)
     }
 }
 
@@ -92,13 +93,13 @@ impl Hook for TrainingBar {
     fn on_step(&mut self, step: &StepReport) -> ControlFlow<()> {
         let bar = self.bar.get_or_insert_with(|| Bar::new(self.stage, step.total_steps));
         if step.loss_nats.is_some() && step.evaluation.is_none() {
-            self.n_tokens += step.n_tokens;
+            self.n_tokens = self.n_tokens.zip(step.n_tokens).map(|(sum, n)| sum + n);
             self.step_s += self.last.elapsed().as_secs_f64();
         }
         bar.set(step.step);
         if let Some(loss) = step.loss_nats {
-            let speed = if self.step_s > 0.0 { self.n_tokens as f64 / self.step_s } else { 0.0 };
-            bar.say(&format!("{} loss {loss:.3} {speed:.0} tok/s", self.stage));
+            let speed = self.tokens_per_s().map_or(String::new(), |speed| format!(" {speed:.0} tok/s"));
+            bar.say(&format!("{} loss {loss:.3}{speed}", self.stage));
         }
         if let Some(point) = step.evaluation {
             let train = point.train_loss.map_or(String::new(), |loss| format!("train {loss:.3}, "));

@@ -7,17 +7,24 @@ use userprint_model::{Batch, CausalLm, Params};
 
 use super::PrivateSteps;
 use super::parts::host;
-use crate::gradients::{ByPath, add, norm, scaled};
+use crate::gradients::{ByPath, add, clip_factor, norm, scaled};
+use crate::peers::Peers;
 use crate::poisson::chernoff_exponent;
 use crate::{
     ClippedSum, Gradients, Optimizer, OptimizerConfig, TrainBackend, TrainError, UnitBatch, gradients,
 };
 
-/// Chance that one sound run in all is refused: shared by the samples' sizes, the samples' members and the noise.
+/// Chance that one sound run in all is refused.
 const FALSE_ALARM: f64 = 1e-9;
+
+/// Of it, what each of four kinds of checks has: the samples' sizes, the samples' members, the noise's size, its independence.
+const SHARE: f64 = FALSE_ALARM / 4.0;
 
 /// Relative error of a norm or a sum that rounding explains.
 const ROUNDING: f64 = 1e-3;
+
+/// What rounding makes of a sum that much noise was added to, in lengths of the noise.
+const ROUNDING_OF_NOISE: f64 = 1e-6;
 
 /// A step that no training reaches, so that its noise and coins are never used again.
 const PROBE_STEP: u64 = u64::MAX;
@@ -30,14 +37,25 @@ const MOST_MEMBERS: f64 = 2e6;
 const PROBE_DOCUMENTS: usize = 3;
 const PROBE_CANDIDATES: usize = 1000;
 
+/// Most units of a step that is tried.
+const STEP_UNITS: usize = 24;
+
+/// Least value of a gradient, in clip norms, that must move a weight.
+const LEAST_GRADIENT: f32 = 1e-5;
+
 impl<B: TrainBackend> PrivateSteps<'_, B> {
-    /// Tries the parts of a step on a few units.
+    /// Tries the parts of a step on a few units, and a whole step.
     ///
     /// # Errors
     /// [`TrainError::SelfCheck`] names the first check that failed.
-    pub(crate) fn self_check(&self, lm: &CausalLm<B>, optimizer: OptimizerConfig) -> Result<(), TrainError> {
+    pub(crate) fn self_check(
+        &self,
+        peers: &mut Peers<B>,
+        optimizer: OptimizerConfig,
+    ) -> Result<(), TrainError> {
         self.check_event()?;
         self.check_samples()?;
+        let lm = &peers.first().lm;
         let probe = self.probe();
         let alone = probe.iter().map(|unit| self.by_loop(lm, unit)).collect::<Vec<_>>();
         self.check_norms(lm, &probe, &alone)?;
@@ -45,9 +63,34 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         for clip_norm in [self.clip_norm, 0.5 * least].into_iter().filter(|&norm| norm > 0.0) {
             self.check_clipping(lm, &probe, &alone, clip_norm)?;
         }
-        let sum = self.sum_of(lm, &probe, self.clip_norm);
-        let noised = self.check_noise(sum.by_path)?;
-        self.check_weights(lm, noised, optimizer)
+        let sum = self.sum_of(lm, &probe, self.clip_norm).by_path;
+        let mut noised = sum.clone();
+        self.parts.add_noise(PROBE_STEP, &mut noised);
+        self.check_noise(&sum, &noised)?;
+        self.check_weights(lm, noised, optimizer)?;
+        self.check_step(peers)
+    }
+
+    /// A whole step, with its passes, devices and denominator, is the loop's sum and the noise over the expected size.
+    fn check_step(&self, peers: &mut Peers<B>) -> Result<(), TrainError> {
+        let n_units = (self.expected_size.ceil() as usize).clamp(1, STEP_UNITS);
+        let units: Vec<usize> = (0..self.units.len()).step_by(self.units.len().div_ceil(n_units)).collect();
+        let found = self.noised_mean(peers, PROBE_STEP, &units)?;
+        let lm = &peers.first().lm;
+        let mut expected = self.zeros(lm);
+        self.parts.add_noise(PROBE_STEP, &mut expected);
+        let mut most = ROUNDING_OF_NOISE * norm::<B>(&expected);
+        for unit in units {
+            let unit = self.by_loop(lm, &self.units.sequences(&self.key, PROBE_STEP, unit));
+            most += ROUNDING * unit.norm.min(self.clip_norm);
+            add::<B>(&mut expected, unit.clipped(self.clip_norm));
+        }
+        for of_peer in found.by_peer {
+            self.check_paths(&of_peer)?;
+            let of_peer = scaled::<B>(of_peer, found.factor * self.expected_size);
+            check_near::<B>("whole step", of_peer, expected.clone(), most)?;
+        }
+        Ok(())
     }
 
     fn check_event(&self) -> Result<(), TrainError> {
@@ -70,7 +113,7 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         }
         let binomial = Binomial::new(q, n as u64)
             .map_err(|error| failed("sample sizes", error.to_string(), "a binomial size".to_owned()))?;
-        let most = ((6.0 / FALSE_ALARM).ln() / (2.0 * n_samples as f64)).sqrt();
+        let most = ((2.0 / SHARE).ln() / (2.0 * n_samples as f64)).sqrt();
         let mut below = 0;
         for (&size, &count) in &sizes {
             let share = |count: u64| count as f64 / n_samples as f64;
@@ -86,7 +129,7 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
             }
             below += count;
         }
-        let most = (6.0 * n_slices as f64 / FALSE_ALARM).ln();
+        let most = (2.0 * n_slices as f64 / SHARE).ln();
         for (slice, &count) in in_slice.iter().enumerate() {
             // The units `u` with `⌊u · slices / n⌋ = slice`.
             let width = ((slice + 1) * n).div_ceil(n_slices) - (slice * n).div_ceil(n_slices);
@@ -101,9 +144,11 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
 
     /// The longest unit, the same cut short, so that there is padding, and the shortest.
     fn probe(&self) -> Vec<Vec<Vec<u32>>> {
+        // In one pass, which should take no more memory than those of training.
+        let n_documents = (self.microbatch_size / 3).clamp(PROBE_DOCUMENTS - 1, PROBE_DOCUMENTS);
         let units = (0..self.units.len().min(PROBE_CANDIDATES)).map(|unit| {
             let mut sequences = self.units.sequences(&self.key, PROBE_STEP, unit);
-            sequences.truncate(PROBE_DOCUMENTS);
+            sequences.truncate(n_documents);
             sequences
         });
         let mut units: Vec<_> = units.collect();
@@ -168,22 +213,12 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         }
         let (mut expected, mut most) = (ByPath::<B>::new(), 0.0);
         for unit in alone {
-            let factor = if unit.norm > clip_norm { clip_norm / unit.norm } else { 1.0 };
-            add::<B>(&mut expected, scaled::<B>(unit.by_path.clone(), factor));
+            add::<B>(&mut expected, unit.clipped(clip_norm));
             most += unit.norm.min(clip_norm);
         }
         let found = self.sum_of(lm, probe, clip_norm).by_path;
         self.check_paths(&found)?;
-        for (path, found) in found {
-            let expected = expected.remove(&path).unwrap_or_else(|| found.zeros_like());
-            let distance = norm::<B>(&BTreeMap::from([(path.clone(), found - expected)]));
-            // A distance that is no number is one.
-            if distance.is_nan() || distance > ROUNDING * most {
-                let found = format!("a sum {distance:e} away for {path}");
-                return Err(failed("clipped sum", found, format!("at most {:e}", ROUNDING * most)));
-            }
-        }
-        Ok(())
+        check_near::<B>("clipped sum", found, expected, ROUNDING * most)
     }
 
     /// The sum has a gradient for every parameter that training moves, and for no other.
@@ -199,40 +234,46 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         }
     }
 
-    /// The noise of each parameter, and of all, has the standard deviation that the accountant counts on
-    /// (Laurent & Massart, Annals of Statistics 28(5), 2000, Lemma 1); the answer is the noised sum.
-    fn check_noise(&self, sum: ByPath<B>) -> Result<ByPath<B>, TrainError> {
-        let Some(multiplier) = self.rule.noise_multiplier() else { return Ok(sum) };
-        let mut noised = sum.clone();
-        self.parts.add_noise(PROBE_STEP, &mut noised);
+    /// The noise of each parameter, and of all, has the standard deviation that the accountant counts on, and is another one
+    /// for each parameter and step.
+    fn check_noise(&self, sum: &ByPath<B>, noised: &ByPath<B>) -> Result<(), TrainError> {
+        let Some(multiplier) = self.rule.noise_multiplier() else { return Ok(()) };
         let deviation = multiplier * self.clip_norm;
         if deviation == 0.0 {
-            return Ok(noised);
+            return Ok(());
         }
-        let x = (6.0 * (sum.len() + 1) as f64 / FALSE_ALARM).ln();
-        let check = |what: &str, squares: f64, n: usize| {
-            let n = n as f64;
-            let most = 2.0 * (n * x).sqrt() + 2.0 * x;
-            // Rounding of the sum to f32 adds a little.
-            if (squares - n).abs() <= most + ROUNDING * n {
-                return Ok(());
-            }
-            let found = format!("noise of deviation {:e} on {what}", deviation * (squares / n).sqrt());
-            Err(failed("noise", found, format!("{deviation:e} over {n} values")))
+        let standard = |path: &String, noised: &ByPath<B>| -> Vec<f64> {
+            let (after, before) = (host::<B>(&noised[path]), host::<B>(&sum[path]));
+            after
+                .iter()
+                .zip(before)
+                .map(|(after, before)| (f64::from(*after) - f64::from(before)) / deviation)
+                .collect()
         };
-        let (mut squares, mut n) = (0.0, 0);
-        for (path, before) in &sum {
-            let values = host::<B>(before);
-            let after = host::<B>(&noised[path]);
-            let standard =
-                |(after, before): (&f32, &f32)| (f64::from(*after) - f64::from(*before)) / deviation;
-            let own = after.iter().zip(&values).map(standard).map(|noise| noise * noise).sum::<f64>();
-            check(path, own, values.len())?;
-            squares += own;
-            n += values.len();
+        let mut of_other_step = sum.clone();
+        self.parts.add_noise(PROBE_STEP - 1, &mut of_other_step);
+        let x = (2.0 * (sum.len() + 1) as f64 / SHARE).ln();
+        let (mut all, mut over_steps, mut over_paths) =
+            (Products::default(), Products::default(), Products::default());
+        let mut unpaired: Option<Vec<f64>> = None;
+        for path in sum.keys() {
+            let noise = standard(path, noised);
+            let own = Products::of(&noise, &noise);
+            check_deviation(path, own, x, deviation)?;
+            all.add(own);
+            over_steps.add(Products::of(&noise, &standard(path, &of_other_step)));
+            // In pairs, which have no number in common.
+            unpaired = match unpaired {
+                Some(other) => {
+                    over_paths.add(Products::of(&noise, &other));
+                    None
+                }
+                None => Some(noise),
+            };
         }
-        check("all parameters", squares, n)?;
-        Ok(noised)
+        check_deviation("all parameters", all, x, deviation)?;
+        check_independence("steps", over_steps)?;
+        check_independence("parameters", over_paths)
     }
 
     /// One update moves what has a gradient, and nothing that is frozen.
@@ -242,15 +283,16 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         noised: ByPath<B>,
         config: OptimizerConfig,
     ) -> Result<(), TrainError> {
-        let has_gradient = |path: &str| host::<B>(&noised[path]).iter().any(|value| *value != 0.0);
-        let moving: Vec<String> =
-            self.trained.iter().map(|(path, _)| path).filter(|path| has_gradient(path)).cloned().collect();
         // Large enough for every weight to change in f32, whatever the learning rate and its warm-up.
         let rate = match config {
             OptimizerConfig::AdamW { .. } => 1e-2,
-            OptimizerConfig::Sgd { .. } => self.expected_size / self.clip_norm,
+            OptimizerConfig::Sgd { .. } => 1.0,
         };
-        let by_path = scaled::<B>(noised, 1.0 / self.expected_size);
+        let by_path = scaled::<B>(noised, 1.0 / self.clip_norm);
+        let has_gradient =
+            |path: &str| host::<B>(&by_path[path]).iter().any(|value| value.abs() > LEAST_GRADIENT);
+        let moving: Vec<String> =
+            self.trained.iter().map(|(path, _)| path).filter(|path| has_gradient(path)).cloned().collect();
         let before = digests(lm);
         let gradients = Gradients { loss_nats: 0.0, by_path };
         let after = digests(&Optimizer::new(config).update(lm.clone(), gradients, rate));
@@ -279,6 +321,76 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
 struct UnitGradient<B: TrainBackend> {
     norm: f64,
     by_path: ByPath<B>,
+}
+
+impl<B: TrainBackend> UnitGradient<B> {
+    fn clipped(&self, clip_norm: f64) -> ByPath<B> {
+        scaled::<B>(self.by_path.clone(), clip_factor(self.norm, clip_norm))
+    }
+}
+
+/// A sum of products of so many pairs.
+#[derive(Clone, Copy, Default)]
+struct Products {
+    sum: f64,
+    n: usize,
+}
+
+impl Products {
+    /// Of as many as the shorter has.
+    fn of(a: &[f64], b: &[f64]) -> Self {
+        Self { sum: a.iter().zip(b).map(|(a, b)| a * b).sum(), n: a.len().min(b.len()) }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.n += other.n;
+    }
+}
+
+/// The squares of standard normal numbers add up to `n`, but for `2 √(n x) + 2 x`, with chance `1 − 2 e^−x`
+/// (Laurent & Massart, Annals of Statistics 28(5), 2000, Lemma 1).
+fn check_deviation(what: &str, squares: Products, x: f64, deviation: f64) -> Result<(), TrainError> {
+    let n = squares.n as f64;
+    // Rounding of the sum to f32 adds a little.
+    if (squares.sum - n).abs() <= 2.0 * (n * x).sqrt() + 2.0 * x + ROUNDING * n {
+        return Ok(());
+    }
+    let found = format!("noise of deviation {:e} on {what}", deviation * (squares.sum / n).sqrt());
+    Err(failed("noise", found, format!("{deviation:e} over {n} values")))
+}
+
+/// Products of independent standard normal numbers add up to 0, but for `2 √(n x) + x`, with chance `1 − 4 e^−x`: each is
+/// half the difference of two squares of independent ones, `ab = (((a + b) / √2)² − ((a − b) / √2)²) / 2`.
+///
+/// Of a few numbers alone this says nothing: what repeats must outweigh the bound.
+fn check_independence(what: &str, products: Products) -> Result<(), TrainError> {
+    let (n, x) = (products.n as f64, (8.0 / SHARE).ln());
+    if products.sum.abs() <= 2.0 * (n * x).sqrt() + x + ROUNDING * n {
+        return Ok(());
+    }
+    let found = format!("a correlation of {:.3} between {what}", products.sum / n);
+    Err(failed("noise", found, "independent noise".to_owned()))
+}
+
+/// No parameter's sum is further from the expected one than this; one that is not expected is 0.
+fn check_near<B: TrainBackend>(
+    check: &'static str,
+    found: ByPath<B>,
+    mut expected: ByPath<B>,
+    most: f64,
+) -> Result<(), TrainError> {
+    for (path, found) in found {
+        let expected = expected.remove(&path).unwrap_or_else(|| found.zeros_like());
+        let found = found.to_device(&expected.device());
+        let distance = norm::<B>(&BTreeMap::from([(path.clone(), found - expected)]));
+        // A distance that is no number is one.
+        if distance.is_nan() || distance > most {
+            let found = format!("a sum {distance:e} away for {path}");
+            return Err(failed(check, found, format!("at most {most:e}")));
+        }
+    }
+    Ok(())
 }
 
 fn is_near(found: f64, expected: f64) -> bool {
@@ -315,6 +427,8 @@ mod tests {
     use userprint_model::{LoraConfig, ModelConfig, gpt_neo};
 
     type Backend = Autodiff<Cpu>;
+
+    const N_DEVICES: usize = 2;
 
     fn config() -> ModelConfig {
         gpt_neo::small(50, 32, 16, 2, 2).expect("sizes that fit together")
@@ -364,7 +478,9 @@ mod tests {
             TrainData { documents: &documents, owners: &owners, separator: 0, validation: &validation };
         let steps = PrivateSteps::new(lm, &data, &settings(sampling), &NoiseKey::new([7; 32]))?;
         let steps = PrivateSteps { parts: parts(steps.parts), ..steps };
-        steps.self_check(lm, OptimizerConfig::ADAM)
+        let optimizer = Optimizer::new(OptimizerConfig::ADAM);
+        let mut peers = Peers::new(lm.clone(), optimizer, &vec![lm.device(); N_DEVICES])?;
+        steps.self_check(&mut peers, OptimizerConfig::ADAM)
     }
 
     const SAMPLINGS: [DpSampling; 3] = [
@@ -395,11 +511,14 @@ mod tests {
     enum Fault {
         HalvedNoise,
         NoNoiseOnEmbedding,
+        SameNoiseEachStep,
+        SameNoiseForAll,
         ShuffledSamples,
         FewUnits,
         UnclippedEmbedding,
         UnclippedUnits,
         NormsOfPadding,
+        LostPasses,
         FrozenEmbedding,
         OtherRate,
     }
@@ -435,6 +554,10 @@ mod tests {
                 }
                 Fault::UnclippedUnits => sum.by_path = unclipped().by_path,
                 Fault::NormsOfPadding if sum.norms.len() > 1 => sum.norms[1] *= 1.1,
+                // Of several passes, the short ones.
+                Fault::LostPasses if sum.norms.len() < 3 => {
+                    sum.by_path.values_mut().for_each(|sum| *sum = sum.zeros_like());
+                }
                 Fault::FrozenEmbedding => drop(sum.by_path.remove("wte.weight")),
                 _ => {}
             }
@@ -443,6 +566,7 @@ mod tests {
 
         fn add_noise(&self, step: u64, sum: &mut ByPath<Backend>) {
             let before = sum.clone();
+            let step = if matches!(self.fault, Fault::SameNoiseEachStep) { 1 } else { step };
             self.sound.add_noise(step, sum);
             match self.fault {
                 Fault::HalvedNoise => {
@@ -452,6 +576,12 @@ mod tests {
                 }
                 Fault::NoNoiseOnEmbedding => {
                     sum.insert("wte.weight".to_owned(), before["wte.weight"].clone());
+                }
+                Fault::SameNoiseForAll => {
+                    let noise = sum["wte.weight"].clone() - before["wte.weight"].clone();
+                    for (path, noised) in sum {
+                        *noised = before[path].clone() + noise.clone().slice_dim(0, 0..noised.dims()[0]);
+                    }
                 }
                 _ => {}
             }
@@ -495,6 +625,12 @@ mod tests {
     }
 
     #[test]
+    fn noise_that_repeats_is_caught() {
+        check_caught(Fault::SameNoiseEachStep, "noise");
+        check_caught(Fault::SameNoiseForAll, "noise");
+    }
+
+    #[test]
     fn shuffled_sampling_is_caught() {
         check_caught(Fault::ShuffledSamples, "sample sizes");
     }
@@ -517,6 +653,11 @@ mod tests {
     #[test]
     fn padding_that_counts_is_caught() {
         check_caught(Fault::NormsOfPadding, "norms");
+    }
+
+    #[test]
+    fn passes_that_are_lost_are_caught() {
+        check_caught(Fault::LostPasses, "whole step");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl RawTraining {
         if self.privacy.is_some() {
             bail!("[privacy] needs a clip_norm that does not depend on the data: give a number");
         }
-        let recorded = Self::unit_of(run)?;
+        let recorded = recorded_clip_unit(run)?;
         let unit = self.clip_unit.unwrap_or_default();
         if recorded != unit {
             bail!("{}: it clipped by {recorded}, expected by {unit} as here", run.display());
@@ -71,8 +71,9 @@ impl RawTraining {
         })
     }
 
-    fn unit_of(run: &Path) -> anyhow::Result<ClipUnit> {
-        Ok(RawExperiment::read(&run.join("experiment.toml"))?.target.training.clip_unit.unwrap_or_default())
+    /// Without what changes rounding alone.
+    pub(crate) fn beyond_rounding(&self) -> Self {
+        Self { microbatch_size: None, activation_checkpointing: false, ..self.clone() }
     }
 
     pub(super) fn check(&self) -> anyhow::Result<(TrainSettings, Option<PrivacyChoice>)> {
@@ -118,4 +119,9 @@ impl RawTraining {
             (None, None) => TrainingRule::plain(batch_size)?,
         })
     }
+}
+
+/// What a finished run clipped.
+fn recorded_clip_unit(run: &Path) -> anyhow::Result<ClipUnit> {
+    Ok(RawExperiment::read(&run.join("experiment.toml"))?.target.training.clip_unit.unwrap_or_default())
 }

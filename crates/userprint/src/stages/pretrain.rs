@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rand::seq::index;
 use userprint_core::{ExampleSource, Fingerprint, Membership, Role, Seed, UserIdx};
 use userprint_data::{Partition, Selection};
 use userprint_mitigate::{Plan, TrainingRule};
 use userprint_model::backend::KernelBackend;
-use userprint_model::{CausalLm, HfTokenizer, ModelConfig, Params, adapter, n_parameters};
+use userprint_model::{CausalLm, HfTokenizer, ModelConfig, adapter, n_parameters};
 use userprint_train::{
-    Checkpoints, NoiseKey, Randomness, Tokenized, TrainData, TrainOutcome, TrainSettings, Validation,
-    devices, step_folder, tokenize, train_on,
+    Checkpoints, NoiseKey, Randomness, Tokenized, TrainData, TrainError, TrainOutcome, TrainSettings,
+    Validation, devices, step_folder, tokenize, train_on,
 };
 
 use super::{StageOutput, prepare};
@@ -187,20 +187,29 @@ impl TrainingJob<'_> {
         let warnings = plan.map_or(Vec::new(), |plan| plan.warnings);
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let noise_key = NoiseKeyFile { path: self.folder.join("noise-key") };
-        let randomness = Randomness { seed: self.seed, noise_key: noise_key.of(&settings.rule)? };
+        let noise_key_of = noise_key.of(&settings.rule, checkpoints.is_under_way()?)?;
+        let randomness = Randomness { seed: self.seed, noise_key: noise_key_of };
         let mut bar = TrainingBar::new(self.stage);
-        let outcome = train_on::<B>(&devices, start, &data, &settings, &randomness, &checkpoints, &mut bar)?;
+        let trained = train_on::<B>(&devices, start, &data, &settings, &randomness, &checkpoints, &mut bar);
+        if let Err(TrainError::LossNotFinite { .. } | TrainError::NormNotFinite { .. }) = &trained {
+            // It would end so again: what is kept of it stays without its key.
+            noise_key.forget()?;
+        }
+        let outcome = trained?;
+        if self.privacy.is_some() && outcome.claim.is_none() {
+            tracing::warn!(
+                "{}: the noise is so little, or none, that the training promises nothing; raise noise_multiplier",
+                self.stage
+            );
+        }
         let promise = outcome.claim.clone().map(|claim| Promise { claim, warnings });
         let promised = promise.as_ref().map_or(String::new(), |promise| format!(", {}", promise.claim));
         write_outcome(&self.folder, &outcome, promise)?;
         noise_key.forget()?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
-        let note = format!(
-            "{} examples, {} tokens in {} steps{speed}{promised}",
-            documents.n_rows(),
-            outcome.n_tokens,
-            outcome.steps
-        );
+        let n_tokens = outcome.n_tokens.map_or(String::new(), |n_tokens| format!("{n_tokens} tokens in "));
+        let (n_examples, steps) = (documents.n_rows(), outcome.steps);
+        let note = format!("{n_examples} examples, {n_tokens}{steps} steps{speed}{promised}");
         Ok((outcome, note))
     }
 
@@ -214,10 +223,7 @@ impl TrainingJob<'_> {
         let rows = data.documents.rows().zip(data.owners).filter(|(document, _)| !document.is_empty());
         let owners: Vec<UserIdx> = rows.map(|(_, &owner)| owner).collect();
         let users: BTreeSet<UserIdx> = owners.iter().copied().collect();
-        let (mut n_parameters, is_trained) = (0, start.trained());
-        Params::for_each(&start.module, |path, _, values| {
-            n_parameters += if is_trained(path) { values.len() as u64 } else { 0 };
-        });
+        let n_parameters = start.trained_sizes().iter().map(|(_, n)| *n as u64).sum();
         let counts = Counts { n_examples: owners.len() as u64, n_users: users.len() as u64, n_parameters };
         privacy.settle(self.settings, counts).context("[target.training.privacy]")
     }
@@ -247,7 +253,9 @@ struct NoiseKeyFile {
 
 impl NoiseKeyFile {
     /// The key for a rule that needs one: the one in the file, or a new one from the operating system, which the file then holds.
-    fn of(&self, rule: &TrainingRule) -> anyhow::Result<Option<NoiseKey>> {
+    ///
+    /// A training under way goes on with the key that it began with or not at all.
+    fn of(&self, rule: &TrainingRule, is_under_way: bool) -> anyhow::Result<Option<NoiseKey>> {
         if rule.noise_multiplier().is_none() {
             return Ok(None);
         }
@@ -262,6 +270,14 @@ impl NoiseKeyFile {
                 )
             })?;
             return Ok(Some(NoiseKey::new(key)));
+        }
+        if is_under_way {
+            bail!(
+                "{}: the key of the training's noise is gone, as it is when a training has ended in a loss or gradient \
+                 that is not finite; change the settings, or restore the key if it was lost otherwise, or delete {} to start afresh",
+                path.display(),
+                path.parent().unwrap_or(path).display()
+            );
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).context("the operating system gives no random bytes")?;
@@ -288,7 +304,9 @@ pub(crate) struct TrainingRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_steps: Vec<u64>,
     pub(crate) steps: u64,
-    pub(crate) n_tokens: u64,
+    /// `None` of a private training, which must not tell how much it sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) n_tokens: Option<u64>,
     /// The least norm before clipping, of batches or examples, whichever were clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_norm: Option<f64>,
