@@ -13,6 +13,7 @@ use userprint_kernels::head::Head;
 use userprint_kernels::norm::Centring;
 
 use crate::layers::{Block, Linear, Matrix, Norm, Pass};
+use crate::params::Params;
 use crate::{Activation, Batch, ModelError, Rotary, Tape};
 
 /// The shape of a decoder.

@@ -91,14 +91,14 @@ impl TrainingBar {
 
 impl Hook for TrainingBar {
     fn on_step(&mut self, step: &StepReport) -> ControlFlow<()> {
-        let bar = self.bar.get_or_insert_with(|| Bar::new(self.stage, step.total_steps));
         if step.loss_nats.is_some() && step.evaluation.is_none() {
             self.n_tokens = self.n_tokens.zip(step.n_tokens).map(|(sum, n)| sum + n);
             self.step_s += self.last.elapsed().as_secs_f64();
         }
+        let speed = self.tokens_per_s().map_or(String::new(), |speed| format!(" {speed:.0} tok/s"));
+        let bar = self.bar.get_or_insert_with(|| Bar::new(self.stage, step.total_steps));
         bar.set(step.step);
         if let Some(loss) = step.loss_nats {
-            let speed = self.tokens_per_s().map_or(String::new(), |speed| format!(" {speed:.0} tok/s"));
             bar.say(&format!("{} loss {loss:.3}{speed}", self.stage));
         }
         if let Some(point) = step.evaluation {

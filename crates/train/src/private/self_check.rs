@@ -479,7 +479,7 @@ mod tests {
         let steps = PrivateSteps::new(lm, &data, &settings(sampling), &NoiseKey::new([7; 32]))?;
         let steps = PrivateSteps { parts: parts(steps.parts), ..steps };
         let optimizer = Optimizer::new(OptimizerConfig::ADAM);
-        let mut peers = Peers::new(lm.clone(), optimizer, &vec![lm.device(); N_DEVICES])?;
+        let mut peers = Peers::new(lm.clone(), optimizer, &[lm.device(); N_DEVICES])?;
         steps.self_check(&mut peers, OptimizerConfig::ADAM)
     }
 
@@ -578,7 +578,9 @@ mod tests {
                     sum.insert("wte.weight".to_owned(), before["wte.weight"].clone());
                 }
                 Fault::SameNoiseForAll => {
-                    let noise = sum["wte.weight"].clone() - before["wte.weight"].clone();
+                    let longest =
+                        sum.iter().max_by_key(|(_, sum)| sum.dims()[0]).expect("parameters").0.clone();
+                    let noise = sum[&longest].clone() - before[&longest].clone();
                     for (path, noised) in sum {
                         *noised = before[path].clone() + noise.clone().slice_dim(0, 0..noised.dims()[0]);
                     }
