@@ -31,7 +31,9 @@ fn the_promise_is_kept_beside_the_checkpoint_and_in_results_and_report() {
     let claim = "epsilon 8.00 at delta 1e-3 for adding or removing one user of 18, 2 steps";
     assert!(said.stderr.contains(claim), "{}", said.stderr);
     assert!(said.stderr.contains("the corpus is too small: with 18 users"), "{}", said.stderr);
-    let promise = &json(&folder, "checkpoints/target/training.json")["promise"];
+    let record = json(&folder, "checkpoints/target/training.json");
+    assert!(record.get("n_tokens").is_none(), "how much was sampled is a secret: {record}");
+    let promise = &record["promise"];
     assert!(promise["claim"]["epsilon"].as_f64().is_some_and(|epsilon| epsilon <= 8.0), "{promise}");
     assert_eq!(promise, &json(&folder, "results.json")["promise"]);
     let report = String::from_utf8(folder.read(&format!("{RUN}/report.html"))).expect("UTF-8");
@@ -39,9 +41,8 @@ fn the_promise_is_kept_beside_the_checkpoint_and_in_results_and_report() {
     assert!(!folder.path(&format!("{RUN}/checkpoints/target/noise-key")).exists());
 }
 
-/// The key survives a kill, and nobody else can read it.
-#[test]
-fn a_killed_run_goes_on_with_its_key() {
+/// A private training of 40 steps, killed at step 10.
+fn killed_half_way() -> ExperimentFolder {
     let lines = format!("batch_size = 9\nclip_norm = 0.5\n{PRIVACY}")
         .replace("epsilon = 8.0", "noise_multiplier = 1.0");
     let start = || {
@@ -51,7 +52,13 @@ fn a_killed_run_goes_on_with_its_key() {
             1,
         ))
     };
-    let folder = killed_in("train", "train step 10/40", start);
+    killed_in("train", "train step 10/40", start)
+}
+
+/// The key survives a kill, and nobody else can read it; what changes rounding alone changes no training.
+#[test]
+fn a_killed_run_goes_on_with_its_key() {
+    let folder = killed_half_way();
     let key = folder.path(&format!("{RUN}/checkpoints/target/noise-key"));
     #[cfg(unix)]
     {
@@ -59,9 +66,33 @@ fn a_killed_run_goes_on_with_its_key() {
             std::os::unix::fs::PermissionsExt::mode(&key.metadata().expect("the key is kept").permissions());
         assert_eq!(mode & 0o077, 0, "others can read the key");
     }
+    let text = String::from_utf8(folder.read("experiment.toml")).expect("UTF-8");
+    let passes = text.replace("clip_norm = 0.5", "clip_norm = 0.5\nmicrobatch_size = 4");
+    folder
+        .write("experiment.toml", passes.replace("clip_norm", "activation_checkpointing = true\nclip_norm"));
     let said = folder.userprint(&["run", "experiment.toml"]).assert_success();
     assert!(!said.stderr.contains("train step 0/40"), "it must not start afresh: {}", said.stderr);
     assert!(!key.exists());
+}
+
+#[test]
+fn a_lost_key_is_not_replaced() {
+    let folder = killed_half_way();
+    std::fs::remove_file(folder.path(&format!("{RUN}/checkpoints/target/noise-key"))).expect("a key");
+    let said = folder.userprint(&["run", "experiment.toml"]);
+    said.assert_refused();
+    assert!(said.stderr.contains("the key of the training's noise is gone"), "{}", said.stderr);
+}
+
+#[test]
+fn no_noise_is_said_to_promise_nothing() {
+    let lines = format!(
+        "batch_size = 9\nclip_norm = 0.5\n{}",
+        PRIVACY.replace("epsilon = 8.0", "noise_multiplier = 0.0")
+    );
+    let folder = ExperimentFolder::new(&experiment(&lines));
+    let said = folder.userprint(&["run", "experiment.toml", "--until", "train"]).assert_success();
+    assert!(said.stderr.contains("promises nothing"), "{}", said.stderr);
 }
 
 #[track_caller]
