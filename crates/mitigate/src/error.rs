@@ -29,6 +29,16 @@ pub enum MitigateError {
         /// What was given.
         found: f64,
     },
+    /// A clip norm that cannot adapt so.
+    #[error("the {name} of the adaptive clip norm is {found}, expected {expected}")]
+    AdaptiveClip {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        found: f64,
+        /// What would do.
+        expected: String,
+    },
     /// Users without any example.
     #[error("the examples per user are 0, expected at least 1")]
     ExamplesPerUser,

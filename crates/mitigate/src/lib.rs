@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`filter`], [`training`], [`claim`], [`plan`], [`stop`], [`mitigation`], [`error`].
+//! Read the modules in this order: [`filter`], [`training`], [`adaptive_clip`], [`claim`], [`plan`], [`stop`], [`mitigation`], [`error`].
 
+pub mod adaptive_clip;
 pub mod claim;
 pub mod error;
 pub mod filter;
@@ -9,6 +10,7 @@ pub mod plan;
 pub mod stop;
 pub mod training;
 
+pub use adaptive_clip::AdaptiveClip;
 pub use claim::{Claim, Public};
 pub use error::MitigateError;
 pub use filter::{DataFilter, ExactDedup, UserCap};

@@ -283,8 +283,15 @@ impl PrivacyTarget {
 
     fn event(&self, pace: Pace, noise_multiplier: f64) -> DpEvent {
         let (sampling, sampling_probability) = (self.sampling, pace.sampling_probability);
-        // The clip norm does not enter an event.
-        let rule = TrainingRule::DpSgd { sampling, sampling_probability, clip_norm: 1.0, noise_multiplier };
+        // No clip norm enters an event.
+        let (clip_norm, adaptive_clip) = (1.0, None);
+        let rule = TrainingRule::DpSgd {
+            sampling,
+            sampling_probability,
+            clip_norm,
+            noise_multiplier,
+            adaptive_clip,
+        };
         rule.dp_event(pace.steps)
     }
 

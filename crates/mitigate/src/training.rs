@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use userprint_privacy::DpEvent;
 
-use crate::MitigateError;
+use crate::{AdaptiveClip, MitigateError};
 
 /// How a step of training samples, clips and noises: one value, so that they cannot disagree.
 ///
@@ -46,10 +46,14 @@ pub enum TrainingRule {
         sampling: DpSampling,
         /// Chance of each coin.
         sampling_probability: f64,
-        /// The largest norm that is left alone, `C`.
+        /// The largest norm that is left alone, `C`; where it adapts, that of the first step.
         clip_norm: f64,
-        /// Standard deviation of the noise over the clip norm, `σ / C`.
+        /// Standard deviation of the noise over the clip norm, `σ / C`; where the clip norm adapts, of gradients and count
+        /// together.
         noise_multiplier: f64,
+        /// How the clip norm follows the norms, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adaptive_clip: Option<AdaptiveClip>,
     },
 }
 
@@ -230,7 +234,27 @@ impl TrainingRule {
         clip_norm: f64,
         noise_multiplier: f64,
     ) -> Result<Self, MitigateError> {
-        Self::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier }.check()
+        let adaptive_clip = None;
+        Self::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier, adaptive_clip }.check()
+    }
+
+    /// A private rule with a clip norm that adapts; other rules have none.
+    ///
+    /// # Errors
+    /// [`MitigateError::AdaptiveClip`]: what is out of range.
+    /// ```
+    /// use userprint_mitigate::{AdaptiveClip, DpSampling, TrainingRule};
+    /// let rule = TrainingRule::dp_sgd(DpSampling::Examples, 0.05, 1.0, 1.0)?;
+    /// let adaptive = AdaptiveClip { target_quantile: 0.5, learning_rate: 0.2, count_noise: 5.0 };
+    /// let adapting = rule.adapting(adaptive)?;
+    /// assert_eq!(adapting.dp_event(100), rule.dp_event(100));
+    /// # Ok::<(), userprint_mitigate::MitigateError>(())
+    /// ```
+    pub fn adapting(mut self, adaptive: AdaptiveClip) -> Result<Self, MitigateError> {
+        if let Self::DpSgd { adaptive_clip, .. } = &mut self {
+            *adaptive_clip = Some(adaptive);
+        }
+        self.check()
     }
 
     /// The rule itself, if its values make sense: for rules read from a file.
@@ -248,12 +272,19 @@ impl TrainingRule {
                 check_batch_size(batch_size)?;
                 check_clip_norm(clip_norm)?;
             }
-            Self::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier: noise } => {
+            Self::DpSgd {
+                sampling,
+                sampling_probability,
+                clip_norm,
+                noise_multiplier: noise,
+                adaptive_clip,
+            } => {
                 check_sampling(sampling, sampling_probability)?;
                 check_clip_norm(clip_norm)?;
                 if !(noise.is_finite() && noise >= 0.0) {
                     return Err(MitigateError::NoiseMultiplier { found: noise });
                 }
+                adaptive_clip.map_or(Ok(()), |adaptive| adaptive.check(noise))?;
             }
         }
         Ok(self)

@@ -36,6 +36,9 @@ pub(crate) struct Progress {
     /// The least norm before clipping, where something is clipped and nothing is to be hidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_norm: Option<f64>,
+    /// What the next step clips to, where that adapts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_norm: Option<f64>,
     /// Of the noise key, where there is noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_id: Option<String>,

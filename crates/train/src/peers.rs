@@ -62,8 +62,8 @@ pub(crate) struct StepSum<B: AutodiffBackend> {
     pub(crate) n_units: usize,
     /// Tokens predicted; `None` where that is to be hidden.
     pub(crate) n_tokens: Option<u64>,
-    /// The least norm, before clipping, of what is clipped; `None` where nothing is, or where norms are to be hidden.
-    pub(crate) least_norm: Option<f64>,
+    /// Norms, before clipping, of what is clipped.
+    pub(crate) norms: Vec<f64>,
 }
 
 /// Burn adds up for one group at a time in a process, so that two trainings must take turns.
@@ -151,7 +151,7 @@ impl<B: TrainBackend> Peers<B> {
         let (losses, by_peer): (Vec<f64>, _) = found.into_iter().unzip();
         let loss_nats = Some(losses.iter().sum());
         let (n_units, n_tokens) = (sequences.len(), Some(n_tokens));
-        StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens, least_norm: None }
+        StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens, norms: Vec::new() }
     }
 
     /// The sum of the units' clipped gradients; a unit is never divided.
@@ -168,7 +168,7 @@ impl<B: TrainBackend> Peers<B> {
         let found = self.each(self.dealt(units), |Replica { lm, .. }, own| {
             summed(&own, microbatch_size, &lm.device(), |batch| clipped(lm, batch))
         });
-        let (mut by_peer, mut loss_nats, mut n_tokens, mut least_norm) = (Vec::new(), 0.0, 0, None::<f64>);
+        let (mut by_peer, mut loss_nats, mut n_tokens, mut norms) = (Vec::new(), 0.0, 0, Vec::new());
         for (sum, of_peer) in found {
             let Some(sum) = sum else {
                 by_peer.push(ByPath::<B>::new());
@@ -177,12 +177,12 @@ impl<B: TrainBackend> Peers<B> {
             sum.check_norms(step)?;
             loss_nats += sum.losses_nats.iter().sum::<f64>();
             n_tokens += of_peer;
-            least_norm = sum.norms.iter().copied().chain(least_norm).reduce(f64::min);
+            norms.extend(sum.norms);
             by_peer.push(sum.by_path);
         }
         let n_units = units.len();
         let loss_nats = (n_units > 0).then(|| loss_nats / n_units as f64);
-        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens: Some(n_tokens), least_norm })
+        Ok(StepSum { by_peer, factor: 1.0, loss_nats, n_units, n_tokens: Some(n_tokens), norms })
     }
 
     /// Adds up the peers' shares: each then has the same sum, down to the bits.

@@ -5,7 +5,7 @@ mod sampled;
 mod self_check;
 
 use burn::tensor::Tensor;
-use userprint_mitigate::{Claim, TrainingRule};
+use userprint_mitigate::{AdaptiveClip, Claim, TrainingRule};
 use userprint_model::CausalLm;
 
 use self::parts::{PrivateParts, SoundParts};
@@ -21,7 +21,9 @@ pub(crate) struct PrivateSteps<'a, B: TrainBackend> {
     parts: Box<dyn PrivateParts<B>>,
     key: NoiseKey,
     rule: TrainingRule,
+    /// Of the next step.
     clip_norm: f64,
+    adaptive_clip: Option<AdaptiveClip>,
     /// What a sum is divided by, whatever was sampled.
     expected_size: f64,
     microbatch_size: usize,
@@ -40,8 +42,13 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         settings: &TrainSettings,
         key: &NoiseKey,
     ) -> Result<Self, TrainError> {
-        let TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier } =
-            settings.rule
+        let TrainingRule::DpSgd {
+            sampling,
+            sampling_probability,
+            clip_norm,
+            noise_multiplier,
+            adaptive_clip,
+        } = settings.rule
         else {
             panic!("{:?} is not a private rule", settings.rule)
         };
@@ -56,6 +63,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
             sampling,
             clip_norm,
             noise_multiplier,
+            adaptive_clip,
             activation_checkpointing,
         };
         Ok(Self {
@@ -64,6 +72,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
             key,
             rule: settings.rule,
             clip_norm,
+            adaptive_clip,
             expected_size,
             microbatch_size: settings.microbatch_size as usize,
             trained: lm.trained_sizes(),
@@ -73,6 +82,16 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
     /// Steps in which each unit is sampled once on average.
     pub(crate) fn per_epoch(&self) -> f64 {
         self.units.len() as f64 / self.expected_size
+    }
+
+    /// What the next step clips to, where that adapts.
+    pub(crate) fn adapted_clip_norm(&self) -> Option<f64> {
+        self.adaptive_clip.map(|_| self.clip_norm)
+    }
+
+    /// Goes on with the clip norm that a state has.
+    pub(crate) fn set_clip_norm(&mut self, clip_norm: f64) {
+        self.clip_norm = clip_norm;
     }
 
     /// What so many steps are worth; `None` where they are worth nothing.
@@ -88,9 +107,16 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         Ok(Claim::of(self.rule, steps, self.units.count(unit), delta)?)
     }
 
-    /// The noised mean gradient of a step.
-    pub(crate) fn gradients(&self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
-        self.noised_mean(peers, step, &self.parts.sample(step))
+    /// The noised mean gradient of a step; the clip norm of the next follows.
+    pub(crate) fn gradients(&mut self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
+        let mut sum = self.noised_mean(peers, step, &self.parts.sample(step))?;
+        let norms = std::mem::take(&mut sum.norms);
+        if let Some(adaptive) = self.adaptive_clip {
+            let halves = norms.iter().map(|&norm| if norm <= self.clip_norm { 0.5 } else { -0.5 });
+            let count = self.parts.noised_count(step, halves.sum());
+            self.clip_norm = adaptive.next(self.clip_norm, count, self.expected_size);
+        }
+        Ok(sum)
     }
 
     /// The noised mean gradient of a step that sampled these units.
@@ -111,10 +137,10 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         if units.is_empty() {
             sum.by_peer[0] = self.zeros(&peers.first().lm);
         }
-        self.parts.add_noise(step, &mut sum.by_peer[0]);
+        self.parts.add_noise(step, self.clip_norm, &mut sum.by_peer[0]);
         peers.all_reduce(&mut sum)?;
         // How much was sampled is as secret as what was.
-        (sum.factor, sum.least_norm, sum.n_tokens) = (1.0 / self.expected_size, None, None);
+        (sum.factor, sum.n_tokens) = (1.0 / self.expected_size, None);
         Ok(sum)
     }
 

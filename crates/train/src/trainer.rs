@@ -81,6 +81,8 @@ pub struct TrainOutcome {
     /// The least gradient norm, before clipping, of any batch or example, whichever is clipped; `None` where none is, and in
     /// private training, which must not tell.
     pub least_norm: Option<f64>,
+    /// What the next step would have clipped to, where that adapts: a private release, which may be told.
+    pub last_clip_norm: Option<f64>,
     /// How much privacy the training gave: of all steps that it might have made, because what it saw may have ended it sooner.
     pub claim: Option<Claim>,
 }
@@ -170,7 +172,7 @@ pub fn train_on<B: KernelBackend>(
         return Err(TrainError::NoValidation);
     }
     let mut lm = on_device(&with_gradients::<Autodiff<B>>(start), device);
-    let steps = Steps::new(&lm, data, settings, randomness)?;
+    let mut steps = Steps::new(&lm, data, settings, randomness)?;
     let total = steps.total(settings);
     let claim = steps.claim(total, settings)?;
     let key_id = randomness.noise_key.as_ref().map(NoiseKey::id);
@@ -179,6 +181,9 @@ pub fn train_on<B: KernelBackend>(
         let progress = Progress { key_id: key_id.filter(|_| steps.is_private()), ..Progress::default() };
         (Optimizer::new(settings.optimizer), progress)
     });
+    if let (Steps::Private(steps), Some(clip_norm)) = (&mut steps, progress.clip_norm) {
+        steps.set_clip_norm(clip_norm);
+    }
     let peers = Peers::new(lm, optimizer, devices)?;
     let mut run = Run { peers, progress, data, settings, checkpoints, steps, total, losses: vec![] };
     run.go(hook)?;
@@ -189,6 +194,7 @@ pub fn train_on<B: KernelBackend>(
         steps: run.progress.step,
         n_tokens: Some(run.progress.n_tokens).filter(|_| !run.steps.is_private()),
         least_norm: run.progress.least_norm,
+        last_clip_norm: run.progress.clip_norm,
         claim,
     })
 }
@@ -227,6 +233,13 @@ impl<'a, B: TrainBackend> Steps<'a, B> {
 
     fn is_private(&self) -> bool {
         matches!(self, Self::Private(_))
+    }
+
+    fn adapted_clip_norm(&self) -> Option<f64> {
+        match self {
+            Self::Shuffled { .. } => None,
+            Self::Private(steps) => steps.adapted_clip_norm(),
+        }
     }
 
     /// Steps in which each document, or sampled unit on average, is seen once.
@@ -299,7 +312,7 @@ fn shuffled_gradients<B: TrainBackend>(
         // Of the first peer's copy: of another it might round otherwise.
         let norm = norm::<B>(&sum.by_peer[0]);
         sum.factor = clip_factor(norm, clip_norm);
-        sum.least_norm = Some(norm);
+        sum.norms = vec![norm];
     }
     Ok(sum)
 }
@@ -361,15 +374,17 @@ impl<B: TrainBackend> Run<'_, B> {
         let TrainSettings { schedule, learning_rate: peak, warmup_steps, .. } = *self.settings;
         let rate = learning_rate(schedule, peak, step, warmup_steps, self.total);
         let found = self.steps.gradients(&mut self.peers, step, self.settings)?;
-        let (loss, n_tokens, least_norm) = (found.loss_nats, found.n_tokens, found.least_norm);
+        let (loss, n_tokens) = (found.loss_nats, found.n_tokens);
+        let norms = found.norms.iter().copied();
+        let least_norm = norms.chain(self.progress.least_norm).reduce(f64::min);
         if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
             return Err(self.not_finite(step, loss));
         }
         self.peers.update(found, rate);
         self.progress.step = step;
         self.progress.n_tokens += n_tokens.unwrap_or(0);
-        self.progress.least_norm =
-            [self.progress.least_norm, least_norm].into_iter().flatten().reduce(f64::min);
+        self.progress.least_norm = least_norm;
+        self.progress.clip_norm = self.steps.adapted_clip_norm();
         self.losses.extend(loss);
         Ok((loss, n_tokens))
     }

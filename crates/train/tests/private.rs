@@ -9,8 +9,8 @@ use std::path::Path;
 use killed::killed_at;
 use tempfile::TempDir;
 use tiny::Tiny;
-use userprint_mitigate::{Claim, ClipUnit, DpSampling, MitigateError, StopRule, TrainingRule};
-use userprint_train::{NoiseKey, Packing, StepReport, TrainError};
+use userprint_mitigate::{AdaptiveClip, Claim, ClipUnit, DpSampling, MitigateError, StopRule, TrainingRule};
+use userprint_train::{NoiseKey, Packing, StepReport, TrainError, TrainSettings};
 
 const MODEL: &str = "model.safetensors";
 const USERS: DpSampling = DpSampling::Users { examples_per_user: 1 };
@@ -210,6 +210,33 @@ fn check_rule(rule: TrainingRule, expected: MitigateError) {
     assert_eq!(format!("{error:?}"), format!("{:?}", TrainError::Rule(expected)));
 }
 
+/// A clip norm that is far too large comes down to the norms, and a resumed run has the same one.
+#[test]
+fn an_adaptive_clip_norm() {
+    let adaptive = AdaptiveClip { target_quantile: 0.5, learning_rate: 0.5, count_noise: 0.5 };
+    let adapting = |noise_multiplier: f64| {
+        let mut tiny = tiny(USERS, 0.9, noise_multiplier);
+        let rule = TrainingRule::dp_sgd(USERS, 0.9, 1000.0, noise_multiplier);
+        tiny.settings.rule = rule.and_then(|rule| rule.adapting(adaptive)).expect("values in range");
+        tiny.settings.epochs = 30;
+        tiny
+    };
+    let found = adapting(0.0).train(folder().path()).expect("training ends well");
+    // Each step below the norms takes off a quarter, in logarithms, and noise is the count's alone.
+    let last = found.last_clip_norm.expect("it adapts");
+    assert!(last < 50.0, "{last}");
+    check_killed_at_every_step(&Tiny {
+        settings: TrainSettings { epochs: 4, ..adapting(0.3).settings },
+        ..adapting(0.3)
+    });
+    let claim = |tiny: &Tiny| {
+        tiny.train(folder().path()).expect("training ends well").claim.expect("noise").epsilon()
+    };
+    let mut fixed = adapting(0.8);
+    fixed.settings.rule = TrainingRule::dp_sgd(USERS, 0.9, 1000.0, 0.8).expect("values in range");
+    assert_eq!(claim(&adapting(0.8)), claim(&fixed));
+}
+
 #[test]
 fn rules_out_of_range() {
     let rule = |sampling, sampling_probability, clip_norm, noise_multiplier| TrainingRule::DpSgd {
@@ -217,6 +244,7 @@ fn rules_out_of_range() {
         sampling_probability,
         clip_norm,
         noise_multiplier,
+        adaptive_clip: None,
     };
     check_rule(rule(USERS, 0.5, 0.0, 1.0), MitigateError::ClipNorm { found: 0.0 });
     check_rule(rule(USERS, 1.5, 1.0, 1.0), MitigateError::SamplingProbability { found: 1.5 });

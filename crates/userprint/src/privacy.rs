@@ -3,7 +3,8 @@
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use userprint_mitigate::{
-    BatchChoice, Claim, DpSampling, Length, Plan, PlanWarning, PrivacyTarget, PrivacyUnit, TrainingRule,
+    AdaptiveClip, BatchChoice, Claim, DpSampling, Length, Plan, PlanWarning, PrivacyTarget, PrivacyUnit,
+    TrainingRule,
 };
 use userprint_privacy::TradeOff;
 use userprint_train::TrainSettings;
@@ -18,6 +19,38 @@ pub(crate) struct RawPrivacy {
     pub(crate) noise_multiplier: Option<f64>,
     pub(crate) delta: f64,
     pub(crate) batch_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adaptive_clip: Option<RawAdaptiveClip>,
+}
+
+/// `[target.training.privacy.adaptive_clip]`: the clip norm follows the norms.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAdaptiveClip {
+    #[serde(default = "half")]
+    target_quantile: f64,
+    #[serde(default = "a_fifth")]
+    learning_rate: f64,
+    /// A twentieth of the batch where it is left out, and at least the noise multiplier.
+    count_noise: Option<f64>,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn a_fifth() -> f64 {
+    0.2
+}
+
+impl RawAdaptiveClip {
+    /// The rule with a clip norm that adapts.
+    fn applied(self, rule: TrainingRule, expected_batch: f64) -> anyhow::Result<TrainingRule> {
+        let Self { target_quantile, learning_rate, count_noise } = self;
+        let multiplier = rule.noise_multiplier().unwrap_or(0.0);
+        let count_noise = count_noise.unwrap_or((expected_batch / 20.0).max(multiplier));
+        Ok(rule.adapting(AdaptiveClip { target_quantile, learning_rate, count_noise })?)
+    }
 }
 
 /// What coins are tossed for, by its name in the file and on the command line.
@@ -39,6 +72,7 @@ pub(crate) struct PrivacyChoice {
     noise: Noise,
     delta: f64,
     clip_norm: f64,
+    adaptive_clip: Option<RawAdaptiveClip>,
 }
 
 /// How much noise, in batches of what size.
@@ -87,9 +121,13 @@ impl RawPrivacy {
                 self.delta
             );
         }
-        let choice = PrivacyChoice { sampling, noise, delta: self.delta, clip_norm };
+        let Self { delta, adaptive_clip, .. } = *self;
+        let choice = PrivacyChoice { sampling, noise, delta, clip_norm, adaptive_clip };
         let multiplier = if let Noise::Multiplier(multiplier, _) = noise { multiplier } else { 1.0 };
-        choice.rule(1.0, multiplier)?;
+        let rule = choice.rule(1.0, multiplier)?;
+        if let (Some(adaptive), Noise::Multiplier(..)) = (adaptive_clip, noise) {
+            adaptive.applied(rule, f64::from(batch_size.unwrap_or(1))).context("[adaptive_clip]")?;
+        }
         Ok(choice)
     }
 }
@@ -128,6 +166,10 @@ impl PrivacyChoice {
         counts: Counts,
     ) -> anyhow::Result<(TrainSettings, Option<Plan>)> {
         let settings = TrainSettings { delta: Some(self.delta), ..settings.clone() };
+        let adapting = |rule, expected_batch| match self.adaptive_clip {
+            Some(adaptive) => adaptive.applied(rule, expected_batch).context("[adaptive_clip]"),
+            None => Ok(rule),
+        };
         match self.noise {
             Noise::Multiplier(noise_multiplier, batch) => {
                 let n_sampled = counts.of(self.sampling.sampled_unit());
@@ -135,11 +177,11 @@ impl PrivacyChoice {
                     bail!("batch_size is {batch}, expected at most the {n_sampled} that are sampled from");
                 }
                 let rule = self.rule(batch as f64 / n_sampled as f64, noise_multiplier)?;
-                Ok((TrainSettings { rule, ..settings }, None))
+                Ok((TrainSettings { rule: adapting(rule, batch as f64)?, ..settings }, None))
             }
             Noise::Epsilon(epsilon, batch) => {
                 let plan = self.plan(epsilon, batch, &settings, counts)?;
-                let rule = plan.rule(self.clip_norm)?;
+                let rule = adapting(plan.rule(self.clip_norm)?, plan.expected_batch)?;
                 Ok((TrainSettings { rule, max_steps: plan.steps, ..settings }, Some(plan)))
             }
         }

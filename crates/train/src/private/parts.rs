@@ -4,7 +4,9 @@ use std::fmt;
 
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
-use userprint_mitigate::{DpSampling, TrainingRule};
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use userprint_mitigate::{AdaptiveClip, DpSampling, TrainingRule};
 use userprint_model::CausalLm;
 
 use crate::gradients::ByPath;
@@ -23,8 +25,11 @@ pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug + Send + Sync {
     /// The sum of the units' gradients, each clipped to `clip_norm`.
     fn clipped_sum(&self, lm: &CausalLm<B>, batch: &UnitBatch<B>, clip_norm: f64) -> ClippedSum<B>;
 
-    /// Adds a step's noise to the sum, in every coordinate.
-    fn add_noise(&self, step: u64, sum: &mut ByPath<B>);
+    /// Adds a step's noise to the sum of gradients clipped to `clip_norm`, in every coordinate.
+    fn add_noise(&self, step: u64, clip_norm: f64, sum: &mut ByPath<B>);
+
+    /// Adds a step's noise to a count, as [`AdaptiveClip::next`](userprint_mitigate::AdaptiveClip::next) takes it.
+    fn noised_count(&self, step: u64, count: f64) -> f64;
 
     /// The rule that these parts keep, by what they hold.
     fn rule(&self) -> TrainingRule;
@@ -36,8 +41,10 @@ pub(crate) struct SoundParts {
     pub(super) key: NoiseKey,
     pub(super) sampler: PoissonSampler,
     pub(super) sampling: DpSampling,
+    /// Of the first step, where it adapts.
     pub(super) clip_norm: f64,
     pub(super) noise_multiplier: f64,
+    pub(super) adaptive_clip: Option<AdaptiveClip>,
     pub(super) activation_checkpointing: bool,
 }
 
@@ -51,8 +58,11 @@ impl<B: TrainBackend> PrivateParts<B> for SoundParts {
         of_units(lm, batch, clip_norm)
     }
 
-    fn add_noise(&self, step: u64, sum: &mut ByPath<B>) {
-        let standard_deviation = self.noise_multiplier * self.clip_norm;
+    fn add_noise(&self, step: u64, clip_norm: f64, sum: &mut ByPath<B>) {
+        let multiplier = self.noise_multiplier;
+        let multiplier =
+            self.adaptive_clip.map_or(multiplier, |adaptive| adaptive.gradient_noise(multiplier));
+        let standard_deviation = multiplier * clip_norm;
         if standard_deviation == 0.0 {
             return;
         }
@@ -64,10 +74,16 @@ impl<B: TrainBackend> PrivateParts<B> for SoundParts {
         }
     }
 
+    fn noised_count(&self, step: u64, count: f64) -> f64 {
+        let Some(AdaptiveClip { count_noise, .. }) = self.adaptive_clip else { return count };
+        let normal: f64 = self.key.generator("count", step, "").sample(StandardNormal);
+        count + count_noise * normal
+    }
+
     fn rule(&self) -> TrainingRule {
         let sampling_probability = self.sampler.sampling_probability();
-        let Self { sampling, clip_norm, noise_multiplier, .. } = *self;
-        TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier }
+        let Self { sampling, clip_norm, noise_multiplier, adaptive_clip, .. } = *self;
+        TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier, adaptive_clip }
     }
 }
 

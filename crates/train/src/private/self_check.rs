@@ -1,5 +1,9 @@
 //! Checks of a private run before its first step: each is a reason not to start.
 
+mod noise;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use statrs::distribution::{Binomial, DiscreteCDF};
@@ -65,7 +69,7 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         }
         let sum = self.sum_of(lm, &probe, self.clip_norm).by_path;
         let mut noised = sum.clone();
-        self.parts.add_noise(PROBE_STEP, &mut noised);
+        self.parts.add_noise(PROBE_STEP, self.clip_norm, &mut noised);
         self.check_noise(&sum, &noised)?;
         self.check_weights(lm, noised, optimizer)?;
         self.check_step(peers)
@@ -78,7 +82,7 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         let found = self.noised_mean(peers, PROBE_STEP, &units)?;
         let lm = &peers.first().lm;
         let mut expected = self.zeros(lm);
-        self.parts.add_noise(PROBE_STEP, &mut expected);
+        self.parts.add_noise(PROBE_STEP, self.clip_norm, &mut expected);
         let mut most = ROUNDING_OF_NOISE * norm::<B>(&expected);
         for unit in units {
             let unit = self.by_loop(lm, &self.units.sequences(&self.key, PROBE_STEP, unit));
@@ -234,48 +238,6 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         }
     }
 
-    /// The noise of each parameter, and of all, has the standard deviation that the accountant counts on, and is another one
-    /// for each parameter and step.
-    fn check_noise(&self, sum: &ByPath<B>, noised: &ByPath<B>) -> Result<(), TrainError> {
-        let Some(multiplier) = self.rule.noise_multiplier() else { return Ok(()) };
-        let deviation = multiplier * self.clip_norm;
-        if deviation == 0.0 {
-            return Ok(());
-        }
-        let standard = |path: &String, noised: &ByPath<B>| -> Vec<f64> {
-            let (after, before) = (host::<B>(&noised[path]), host::<B>(&sum[path]));
-            after
-                .iter()
-                .zip(before)
-                .map(|(after, before)| (f64::from(*after) - f64::from(before)) / deviation)
-                .collect()
-        };
-        let mut of_other_step = sum.clone();
-        self.parts.add_noise(PROBE_STEP - 1, &mut of_other_step);
-        let x = (2.0 * (sum.len() + 1) as f64 / SHARE).ln();
-        let (mut all, mut over_steps, mut over_paths) =
-            (Products::default(), Products::default(), Products::default());
-        let mut unpaired: Option<Vec<f64>> = None;
-        for path in sum.keys() {
-            let noise = standard(path, noised);
-            let own = Products::of(&noise, &noise);
-            check_deviation(path, own, x, deviation)?;
-            all.add(own);
-            over_steps.add(Products::of(&noise, &standard(path, &of_other_step)));
-            // In pairs, which have no number in common.
-            unpaired = match unpaired {
-                Some(other) => {
-                    over_paths.add(Products::of(&noise, &other));
-                    None
-                }
-                None => Some(noise),
-            };
-        }
-        check_deviation("all parameters", all, x, deviation)?;
-        check_independence("steps", over_steps)?;
-        check_independence("parameters", over_paths)
-    }
-
     /// One update moves what has a gradient, and nothing that is frozen.
     fn check_weights(
         &self,
@@ -329,50 +291,6 @@ impl<B: TrainBackend> UnitGradient<B> {
     }
 }
 
-/// A sum of products of so many pairs.
-#[derive(Clone, Copy, Default)]
-struct Products {
-    sum: f64,
-    n: usize,
-}
-
-impl Products {
-    /// Of as many as the shorter has.
-    fn of(a: &[f64], b: &[f64]) -> Self {
-        Self { sum: a.iter().zip(b).map(|(a, b)| a * b).sum(), n: a.len().min(b.len()) }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.sum += other.sum;
-        self.n += other.n;
-    }
-}
-
-/// The squares of standard normal numbers add up to `n`, but for `2 √(n x) + 2 x`, with chance `1 − 2 e^−x`
-/// (Laurent & Massart, Annals of Statistics 28(5), 2000, Lemma 1).
-fn check_deviation(what: &str, squares: Products, x: f64, deviation: f64) -> Result<(), TrainError> {
-    let n = squares.n as f64;
-    // Rounding of the sum to f32 adds a little.
-    if (squares.sum - n).abs() <= 2.0 * (n * x).sqrt() + 2.0 * x + ROUNDING * n {
-        return Ok(());
-    }
-    let found = format!("noise of deviation {:e} on {what}", deviation * (squares.sum / n).sqrt());
-    Err(failed("noise", found, format!("{deviation:e} over {n} values")))
-}
-
-/// Products of independent standard normal numbers add up to 0, but for `2 √(n x) + x`, with chance `1 − 4 e^−x`: each is
-/// half the difference of two squares of independent ones, `ab = (((a + b) / √2)² − ((a − b) / √2)²) / 2`.
-///
-/// Of a few numbers alone this says nothing: what repeats must outweigh the bound.
-fn check_independence(what: &str, products: Products) -> Result<(), TrainError> {
-    let (n, x) = (products.n as f64, (8.0 / SHARE).ln());
-    if products.sum.abs() <= 2.0 * (n * x).sqrt() + x + ROUNDING * n {
-        return Ok(());
-    }
-    let found = format!("a correlation of {:.3} between {what}", products.sum / n);
-    Err(failed("noise", found, "independent noise".to_owned()))
-}
-
 /// No parameter's sum is further from the expected one than this; one that is not expected is 0.
 fn check_near<B: TrainBackend>(
     check: &'static str,
@@ -412,263 +330,4 @@ fn digests<B: TrainBackend>(lm: &CausalLm<B>) -> BTreeMap<String, blake3::Hash> 
         digests.insert(path.to_owned(), hasher.finalize());
     });
     digests
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::private::parts::PrivateParts;
-    use crate::{NoiseKey, OptimizerConfig, Packing, Schedule, TrainData, TrainSettings, Validation};
-    use burn::backend::Autodiff;
-    use userprint_core::{Ragged, Seed, UserIdx};
-    use userprint_mitigate::{DpSampling, StopRule, TrainingRule};
-    use userprint_model::adapter::Targets;
-    use userprint_model::backend::Cpu;
-    use userprint_model::{LoraConfig, ModelConfig, gpt_neo};
-
-    type Backend = Autodiff<Cpu>;
-
-    const N_DEVICES: usize = 2;
-
-    fn config() -> ModelConfig {
-        gpt_neo::small(50, 32, 16, 2, 2).expect("sizes that fit together")
-    }
-
-    fn start() -> CausalLm<Backend> {
-        let lm = CausalLm::init(config().decoder, Seed(1), &Default::default());
-        trained(CausalLm::from_inner(&lm))
-    }
-
-    fn trained(lm: CausalLm<Backend>) -> CausalLm<Backend> {
-        let is_trained = lm.trained();
-        CausalLm { config: lm.config, module: Params::require_gradients(lm.module, is_trained) }
-    }
-
-    fn settings(sampling: DpSampling) -> TrainSettings {
-        TrainSettings {
-            rule: TrainingRule::dp_sgd(sampling, 0.2, 0.1, 0.7).expect("values in range"),
-            packing: Packing::Documents,
-            block_tokens: 32,
-            epochs: 1,
-            max_steps: u64::MAX,
-            learning_rate: 1e-3,
-            warmup_steps: 0,
-            schedule: Schedule::Linear,
-            optimizer: OptimizerConfig::ADAM,
-            evaluations: 1,
-            checkpoint_every: None,
-            stop: StopRule::Never,
-            microbatch_size: 4,
-            activation_checkpointing: false,
-            delta: Some(1e-3),
-        }
-    }
-
-    /// The check of 60 examples of 20 users with these parts instead of sound ones.
-    fn check_with(
-        lm: &CausalLm<Backend>,
-        sampling: DpSampling,
-        parts: impl FnOnce(Box<dyn PrivateParts<Backend>>) -> Box<dyn PrivateParts<Backend>>,
-    ) -> Result<(), TrainError> {
-        let document = |row: u32| (0..3 + row % 20).map(move |i| (row * 7 + i * 3) % 49 + 1);
-        let documents: Ragged<u32> = (0..60).map(|row| document(row).collect::<Vec<_>>()).collect();
-        let owners: Vec<UserIdx> = (0..60).map(|row| UserIdx(row / 3)).collect();
-        let validation = Validation::default();
-        let data =
-            TrainData { documents: &documents, owners: &owners, separator: 0, validation: &validation };
-        let steps = PrivateSteps::new(lm, &data, &settings(sampling), &NoiseKey::new([7; 32]))?;
-        let steps = PrivateSteps { parts: parts(steps.parts), ..steps };
-        let optimizer = Optimizer::new(OptimizerConfig::ADAM);
-        let mut peers = Peers::new(lm.clone(), optimizer, &[lm.device(); N_DEVICES])?;
-        steps.self_check(&mut peers, OptimizerConfig::ADAM)
-    }
-
-    const SAMPLINGS: [DpSampling; 3] = [
-        DpSampling::Examples,
-        DpSampling::CappedUsers { examples_per_user: 3 },
-        DpSampling::Users { examples_per_user: 2 },
-    ];
-
-    #[test]
-    fn sound_parts_pass() {
-        for sampling in SAMPLINGS {
-            check_with(&start(), sampling, |parts| parts).unwrap_or_else(|e| panic!("{sampling:?}: {e}"));
-        }
-    }
-
-    #[test]
-    fn adapters_pass() {
-        let lm = CausalLm::<Cpu>::init(config().decoder, Seed(1), &Default::default());
-        let target_modules = Targets::Names(vec!["q_proj".into(), "c_fc".into()]);
-        let lora = LoraConfig { rank: 2, alpha: 4.0, rank_stabilised: false, target_modules };
-        let lm = lm.with_fresh_adapters(&config(), &lora, Seed(2)).expect("modules of this family");
-        let lm = trained(CausalLm::from_inner(&lm));
-        check_with(&lm, DpSampling::Examples, |parts| parts).expect("sound parts pass");
-    }
-
-    /// One way not to do what the claim says; everything else as the sound parts do.
-    #[derive(Clone, Copy, Debug)]
-    enum Fault {
-        HalvedNoise,
-        NoNoiseOnEmbedding,
-        SameNoiseEachStep,
-        SameNoiseForAll,
-        ShuffledSamples,
-        FewUnits,
-        UnclippedEmbedding,
-        UnclippedUnits,
-        NormsOfPadding,
-        LostPasses,
-        FrozenEmbedding,
-        OtherRate,
-    }
-
-    #[derive(Debug)]
-    struct Broken {
-        sound: Box<dyn PrivateParts<Backend>>,
-        fault: Fault,
-    }
-
-    impl PrivateParts<Backend> for Broken {
-        fn sample(&self, step: u64) -> Vec<usize> {
-            match self.fault {
-                // A fixed size, as of a shuffled order cut into batches.
-                Fault::ShuffledSamples => (0..12).map(|i| (i * 5 + step as usize) % 20).collect(),
-                Fault::FewUnits => self.sound.sample(step).into_iter().map(|unit| unit % 10).collect(),
-                _ => self.sound.sample(step),
-            }
-        }
-
-        fn clipped_sum(
-            &self,
-            lm: &CausalLm<Backend>,
-            batch: &UnitBatch<Backend>,
-            clip_norm: f64,
-        ) -> ClippedSum<Backend> {
-            let mut sum = self.sound.clipped_sum(lm, batch, clip_norm);
-            let unclipped = || self.sound.clipped_sum(lm, batch, f64::INFINITY);
-            match self.fault {
-                Fault::UnclippedEmbedding => {
-                    let embedding = unclipped().by_path.remove("wte.weight").expect("an embedding");
-                    sum.by_path.insert("wte.weight".to_owned(), embedding);
-                }
-                Fault::UnclippedUnits => sum.by_path = unclipped().by_path,
-                Fault::NormsOfPadding if sum.norms.len() > 1 => sum.norms[1] *= 1.1,
-                // Of several passes, the short ones.
-                Fault::LostPasses if sum.norms.len() < 3 => {
-                    sum.by_path.values_mut().for_each(|sum| *sum = sum.zeros_like());
-                }
-                Fault::FrozenEmbedding => drop(sum.by_path.remove("wte.weight")),
-                _ => {}
-            }
-            sum
-        }
-
-        fn add_noise(&self, step: u64, sum: &mut ByPath<Backend>) {
-            let before = sum.clone();
-            let step = if matches!(self.fault, Fault::SameNoiseEachStep) { 1 } else { step };
-            self.sound.add_noise(step, sum);
-            match self.fault {
-                Fault::HalvedNoise => {
-                    sum.iter_mut().for_each(|(path, noised)| {
-                        *noised = (noised.clone() + before[path].clone()).div_scalar(2.0);
-                    });
-                }
-                Fault::NoNoiseOnEmbedding => {
-                    sum.insert("wte.weight".to_owned(), before["wte.weight"].clone());
-                }
-                Fault::SameNoiseForAll => {
-                    let longest =
-                        sum.iter().max_by_key(|(_, sum)| sum.dims()[0]).expect("parameters").0.clone();
-                    let noise = sum[&longest].clone() - before[&longest].clone();
-                    for (path, noised) in sum {
-                        *noised = before[path].clone() + noise.clone().slice_dim(0, 0..noised.dims()[0]);
-                    }
-                }
-                _ => {}
-            }
-        }
-
-        fn rule(&self) -> TrainingRule {
-            match (self.fault, self.sound.rule()) {
-                (
-                    Fault::OtherRate,
-                    TrainingRule::DpSgd { sampling, sampling_probability: q, clip_norm, noise_multiplier },
-                ) => TrainingRule::DpSgd {
-                    sampling,
-                    sampling_probability: q / 2.0,
-                    clip_norm,
-                    noise_multiplier,
-                },
-                (_, rule) => rule,
-            }
-        }
-    }
-
-    #[track_caller]
-    fn check_caught(fault: Fault, expected: &str) {
-        for sampling in SAMPLINGS {
-            let broken = |sound| Box::new(Broken { sound, fault }) as Box<dyn PrivateParts<Backend>>;
-            match check_with(&start(), sampling, broken) {
-                Err(TrainError::SelfCheck { check, .. }) => assert_eq!(check, expected, "{sampling:?}"),
-                other => panic!("{fault:?} with {sampling:?}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn halved_noise_is_caught() {
-        check_caught(Fault::HalvedNoise, "noise");
-    }
-
-    #[test]
-    fn a_parameter_without_noise_is_caught() {
-        check_caught(Fault::NoNoiseOnEmbedding, "noise");
-    }
-
-    #[test]
-    fn noise_that_repeats_is_caught() {
-        check_caught(Fault::SameNoiseEachStep, "noise");
-        check_caught(Fault::SameNoiseForAll, "noise");
-    }
-
-    #[test]
-    fn shuffled_sampling_is_caught() {
-        check_caught(Fault::ShuffledSamples, "sample sizes");
-    }
-
-    #[test]
-    fn units_that_are_never_drawn_are_caught() {
-        check_caught(Fault::FewUnits, "sampled units");
-    }
-
-    #[test]
-    fn a_clip_skipped_on_the_embedding_is_caught() {
-        check_caught(Fault::UnclippedEmbedding, "clipping");
-    }
-
-    #[test]
-    fn no_clipping_is_caught() {
-        check_caught(Fault::UnclippedUnits, "clipping");
-    }
-
-    #[test]
-    fn padding_that_counts_is_caught() {
-        check_caught(Fault::NormsOfPadding, "norms");
-    }
-
-    #[test]
-    fn passes_that_are_lost_are_caught() {
-        check_caught(Fault::LostPasses, "whole step");
-    }
-
-    #[test]
-    fn a_parameter_without_gradient_is_caught() {
-        check_caught(Fault::FrozenEmbedding, "parameters");
-    }
-
-    #[test]
-    fn a_sampler_of_another_rate_than_the_accountant_s_is_caught() {
-        check_caught(Fault::OtherRate, "accounting");
-    }
 }

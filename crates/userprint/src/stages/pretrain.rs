@@ -310,6 +310,9 @@ pub(crate) struct TrainingRecord {
     /// The least norm before clipping, of batches or examples, whichever were clipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_norm: Option<f64>,
+    /// What the next step would have clipped to, where that adapts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_clip_norm: Option<f64>,
     /// What the training promises, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) promise: Option<Promise>,
@@ -333,6 +336,7 @@ fn write_outcome(folder: &Path, outcome: &TrainOutcome, promise: Option<Promise>
         steps: outcome.steps,
         n_tokens: outcome.n_tokens,
         least_norm: outcome.least_norm,
+        last_clip_norm: outcome.last_clip_norm,
         promise,
     };
     write_file(&folder.join(RECORD), serde_json::to_string_pretty(&record)?.as_bytes())

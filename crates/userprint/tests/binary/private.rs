@@ -84,6 +84,29 @@ fn a_lost_key_is_not_replaced() {
     assert!(said.stderr.contains("the key of the training's noise is gone"), "{}", said.stderr);
 }
 
+/// From a norm that no gradient has, down; the default noise of the count must do.
+#[test]
+fn an_adaptive_clip_norm_ends_where_the_record_says() {
+    let lines =
+        format!("batch_size = 9\nclip_norm = 100.0\n{PRIVACY}\n[target.training.privacy.adaptive_clip]\n");
+    let folder = ExperimentFolder::new(&experiment(&lines));
+    folder.userprint(&["run", "experiment.toml", "--until", "train"]).assert_success();
+    let record = json(&folder, "checkpoints/target/training.json");
+    let last = record["last_clip_norm"].as_f64().expect("it adapts");
+    // Two steps: each moves by at most a factor of exp(.2 / 2).
+    assert!(last != 100.0 && (last / 100.0).ln().abs() <= 0.2, "{last}");
+    let rule = &record["promise"]["claim"]["rule"]["dp_sgd"]["adaptive_clip"];
+    assert!(rule["count_noise"].as_f64().is_some_and(|noise| noise > 0.0), "{rule}");
+    check_refused(
+        &lines.replace("adaptive_clip]", "adaptive_clip]\ntarget_quantile = 2.0"),
+        "target quantile",
+    );
+    check_refused(
+        &lines.replace("adaptive_clip]", "adaptive_clip]\nquantile = 0.5"),
+        "unknown field `quantile`",
+    );
+}
+
 #[test]
 fn no_noise_is_said_to_promise_nothing() {
     let lines = format!(
