@@ -10,7 +10,7 @@ use crate::backend::{unwrap, wrap};
 use crate::linear::product;
 use crate::tensor_ops::log_sum_exp;
 
-/// Logits held at once, in numbers: 32 MiB in f32.
+/// Logits held at once, in numbers: 32 MiB in f32. Where they are kept for the units' sum, see [`crate::units`].
 const TILE_LOGITS: usize = 1 << 23;
 
 /// What turns hidden states into logits.

@@ -29,21 +29,21 @@ impl AdaptiveClip {
         let Self { target_quantile, learning_rate, count_noise } = *self;
         let refuse =
             |name, found, expected: String| Err(MitigateError::AdaptiveClip { name, found, expected });
-        if !(0.0..=1.0).contains(&target_quantile) {
-            return refuse("target quantile", target_quantile, "a fraction".to_owned());
+        if !(target_quantile > 0.0 && target_quantile < 1.0) {
+            return refuse("target quantile", target_quantile, "a fraction above 0 and below 1".to_owned());
         }
         if !(learning_rate.is_finite() && learning_rate > 0.0) {
             return refuse("learning rate", learning_rate, "a finite number above 0".to_owned());
         }
+        if !count_noise.is_finite() || count_noise < 0.0 {
+            return refuse("count noise", count_noise, "a finite number from 0 on".to_owned());
+        }
         // At half the multiplier, the count alone would cost what the rule may.
         let least = noise_multiplier / 2.0;
-        let is_fine =
-            count_noise.is_finite() && count_noise >= 0.0 && (count_noise > least || noise_multiplier == 0.0);
-        if is_fine {
-            Ok(())
-        } else {
-            refuse("count noise", count_noise, format!("above {least}, half the noise multiplier"))
+        if noise_multiplier > 0.0 && count_noise <= least {
+            return refuse("count noise", count_noise, format!("above {least}, half the noise multiplier"));
         }
+        Ok(())
     }
 
     /// The noise multiplier that is left for the gradients: `(z⁻² − (2 σ_b)⁻²)^−½`.
@@ -65,7 +65,8 @@ impl AdaptiveClip {
     /// In `noised_count` each sampled unit adds one half where its norm is at most `C`, and takes off one half elsewhere, so
     /// that no unit moves it by more than one half.
     pub fn next(&self, clip_norm: f64, noised_count: f64, expected_size: f64) -> f64 {
-        let fraction = (0.5 + noised_count / expected_size).clamp(0.0, 1.0);
+        // Cut off at 0 and 1, noise would have a mean of its own and move the clip norm without end.
+        let fraction = 0.5 + noised_count / expected_size;
         clip_norm * (-self.learning_rate * (fraction - self.target_quantile)).exp()
     }
 }
@@ -102,6 +103,22 @@ mod tests {
         }
     }
 
+    /// Noise that is cut off nowhere takes the clip norm nowhere else.
+    #[test]
+    fn noise_leaves_the_quantile_where_it_is() {
+        let (adaptive, n) = (AdaptiveClip { target_quantile: 0.9, ..HALF }, 100.0);
+        // Of mean 0, and of deviation 30: a third of the units.
+        let noise = [30.0 * 1.5f64.sqrt(), 0.0, -30.0 * 1.5f64.sqrt()];
+        let (mut clip_norm, mut sum) = (0.5f64, 0.0);
+        for step in 0..3000 {
+            let below = (n * clip_norm).floor().min(n);
+            clip_norm = adaptive.next(clip_norm, below - n / 2.0 + noise[step % 3], n);
+            sum += if step < 600 { 0.0 } else { clip_norm.ln() };
+        }
+        let found = (sum / 2400.0).exp();
+        assert!((found - 0.9).abs() < 0.03, "{found}");
+    }
+
     #[test]
     fn settings_out_of_range_are_named() {
         let name = |adaptive: AdaptiveClip| match adaptive.check(2.0) {
@@ -109,7 +126,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(name(AdaptiveClip { target_quantile: 1.1, ..HALF }), "target quantile");
-        assert_eq!(name(AdaptiveClip { target_quantile: f64::NAN, ..HALF }), "target quantile");
+        for target_quantile in [0.0, 1.0, f64::NAN] {
+            assert_eq!(name(AdaptiveClip { target_quantile, ..HALF }), "target quantile");
+        }
         assert_eq!(name(AdaptiveClip { learning_rate: 0.0, ..HALF }), "learning rate");
         assert_eq!(name(AdaptiveClip { count_noise: 1.0, ..HALF }), "count noise");
         assert_eq!(name(AdaptiveClip { count_noise: f64::INFINITY, ..HALF }), "count noise");

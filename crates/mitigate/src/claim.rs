@@ -123,7 +123,7 @@ impl Claim {
         self.relation
     }
 
-    /// What each step did: sampling probability, clip norm and noise multiplier are here.
+    /// What each step did: sampling probability, clip norm (of the first step, where it adapts) and noise multiplier are here.
     pub fn rule(&self) -> &TrainingRule {
         &self.rule
     }

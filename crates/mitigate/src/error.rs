@@ -39,6 +39,9 @@ pub enum MitigateError {
         /// What would do.
         expected: String,
     },
+    /// A rule that samples by no coins has no clip norm that adapts.
+    #[error("the clip norm of a rule without secret coins cannot adapt, expected private training")]
+    NothingToAdapt,
     /// Users without any example.
     #[error("the examples per user are 0, expected at least 1")]
     ExamplesPerUser,

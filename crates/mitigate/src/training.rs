@@ -238,10 +238,10 @@ impl TrainingRule {
         Self::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier, adaptive_clip }.check()
     }
 
-    /// A private rule with a clip norm that adapts; other rules have none.
+    /// A private rule with a clip norm that adapts.
     ///
     /// # Errors
-    /// [`MitigateError::AdaptiveClip`]: what is out of range.
+    /// [`MitigateError::AdaptiveClip`]: what is out of range. [`MitigateError::NothingToAdapt`] for a rule without coins.
     /// ```
     /// use userprint_mitigate::{AdaptiveClip, DpSampling, TrainingRule};
     /// let rule = TrainingRule::dp_sgd(DpSampling::Examples, 0.05, 1.0, 1.0)?;
@@ -251,8 +251,9 @@ impl TrainingRule {
     /// # Ok::<(), userprint_mitigate::MitigateError>(())
     /// ```
     pub fn adapting(mut self, adaptive: AdaptiveClip) -> Result<Self, MitigateError> {
-        if let Self::DpSgd { adaptive_clip, .. } = &mut self {
-            *adaptive_clip = Some(adaptive);
+        match &mut self {
+            Self::DpSgd { adaptive_clip, .. } => *adaptive_clip = Some(adaptive),
+            Self::Plain { .. } | Self::Clipped { .. } => return Err(MitigateError::NothingToAdapt),
         }
         self.check()
     }
@@ -350,6 +351,17 @@ impl TrainingRule {
         match *self {
             Self::Plain { .. } | Self::Clipped { .. } => None,
             Self::DpSgd { noise_multiplier, .. } => Some(noise_multiplier),
+        }
+    }
+
+    /// Standard deviation of the noise of gradients over the clip norm: above [`TrainingRule::noise_multiplier`] where a count
+    /// for the clip norm is released, too; `None` for rules without noise.
+    pub fn gradient_noise(&self) -> Option<f64> {
+        match *self {
+            Self::DpSgd { noise_multiplier, adaptive_clip: Some(adaptive), .. } => {
+                Some(adaptive.gradient_noise(noise_multiplier))
+            }
+            _ => self.noise_multiplier(),
         }
     }
 

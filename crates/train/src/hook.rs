@@ -28,7 +28,7 @@ pub struct StepReport {
     pub total_steps: u64,
     /// Mean loss of the batch, nats per token; none at step 0.
     pub loss_nats: Option<f64>,
-    /// Tokens predicted in the batch; none where it is a secret sample, whose size must not be told.
+    /// Tokens predicted in the batch; none at step 0, and where it is a secret sample, whose size must not be told.
     pub n_tokens: Option<u64>,
     /// The validation losses, at steps that have them.
     pub evaluation: Option<CurvePoint>,

@@ -93,6 +93,11 @@ impl<B: TrainBackend> Peers<B> {
         Ok(Self { replicas: std::iter::once(Replica { lm, optimizer }).chain(others).collect(), pools })
     }
 
+    /// How many devices there are.
+    pub(crate) fn len(&self) -> usize {
+        self.replicas.len()
+    }
+
     /// The replica that is measured and kept.
     pub(crate) fn first(&self) -> &Replica<B> {
         &self.replicas[0]

@@ -109,7 +109,7 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
 
     /// The noised mean gradient of a step; the clip norm of the next follows.
     pub(crate) fn gradients(&mut self, peers: &mut Peers<B>, step: u64) -> Result<StepSum<B>, TrainError> {
-        let mut sum = self.noised_mean(peers, step, &self.parts.sample(step))?;
+        let mut sum = self.noised_mean(peers, step, &self.parts.sample(step), self.microbatch_size)?;
         let norms = std::mem::take(&mut sum.norms);
         if let Some(adaptive) = self.adaptive_clip {
             let halves = norms.iter().map(|&norm| if norm <= self.clip_norm { 0.5 } else { -0.5 });
@@ -127,20 +127,21 @@ impl<'a, B: TrainBackend> PrivateSteps<'a, B> {
         peers: &mut Peers<B>,
         step: u64,
         sample: &[usize],
+        microbatch_size: usize,
     ) -> Result<StepSum<B>, TrainError> {
         let mut units: Vec<Vec<Vec<u32>>> =
             sample.iter().map(|&unit| self.units.sequences(&self.key, step, unit)).collect();
         // Passes of units of like length.
         units.sort_by_key(|unit| unit.iter().map(Vec::len).max());
         let clipped = |lm: &CausalLm<B>, batch: &_| self.parts.clipped_sum(lm, batch, self.clip_norm);
-        let mut sum = peers.clipped_sum(&units, self.microbatch_size, step, clipped)?;
+        let mut sum = peers.clipped_sum(&units, microbatch_size, step, clipped)?;
         if units.is_empty() {
             sum.by_peer[0] = self.zeros(&peers.first().lm);
         }
         self.parts.add_noise(step, self.clip_norm, &mut sum.by_peer[0]);
         peers.all_reduce(&mut sum)?;
         // How much was sampled is as secret as what was.
-        (sum.factor, sum.n_tokens) = (1.0 / self.expected_size, None);
+        (sum.factor, sum.n_tokens) = (1.0 / self.parts.denominator(sample.len()), None);
         Ok(sum)
     }
 

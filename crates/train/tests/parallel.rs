@@ -10,7 +10,7 @@ use killed::killed_at;
 use tempfile::TempDir;
 use tiny::Tiny;
 use userprint_core::{Ragged, Seed};
-use userprint_mitigate::{ClipUnit, DpSampling, TrainingRule};
+use userprint_mitigate::{AdaptiveClip, ClipUnit, DpSampling, TrainingRule};
 use userprint_model::backend::Cpu;
 use userprint_model::weights::Weights;
 use userprint_model::{LoraConfig, Targets};
@@ -161,6 +161,14 @@ fn private_examples() {
 fn private_users_of_several_documents() {
     let users = DpSampling::Users { examples_per_user: 2 };
     check(tiny(TrainingRule::dp_sgd(users, 0.6, 0.05, 0.3)));
+}
+
+/// The norms of all devices move the clip norm.
+#[test]
+fn a_clip_norm_that_adapts() {
+    let adaptive = AdaptiveClip { target_quantile: 0.5, learning_rate: 0.5, count_noise: 0.5 };
+    let rule = TrainingRule::dp_sgd(DpSampling::Examples, 0.6, 100.0, 0.3);
+    check(tiny(rule.and_then(|rule| rule.adapting(adaptive))));
 }
 
 /// Samples of one unit or none.

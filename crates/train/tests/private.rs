@@ -222,7 +222,7 @@ fn an_adaptive_clip_norm() {
         tiny
     };
     let found = adapting(0.0).train(folder().path()).expect("training ends well");
-    // Each step below the norms takes off a quarter, in logarithms, and noise is the count's alone.
+    // Each step above the norms takes off a quarter, in logarithms; noise is the count's alone.
     let last = found.last_clip_norm.expect("it adapts");
     assert!(last < 50.0, "{last}");
     check_killed_at_every_step(&Tiny {

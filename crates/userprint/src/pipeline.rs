@@ -70,7 +70,10 @@ impl Pipeline {
         n_devices: NonZeroUsize,
         offline: bool,
     ) -> anyhow::Result<Self> {
-        with_backend!(experiment.raw.backend, B => devices::<B>(n_devices.get()).map(drop).map_err(anyhow::Error::from))?;
+        // One device is there or is missed by the stage that needs it: an attack is made again without a GPU.
+        if n_devices.get() > 1 {
+            with_backend!(experiment.raw.backend, B => devices::<B>(n_devices.get()).map(drop).map_err(anyhow::Error::from))?;
+        }
         let mut folder = RunFolder::open(path)?;
         folder.write("experiment.toml", toml::to_string(&experiment.raw.resolved()?)?.as_bytes())?;
         folder.manifest.version = env!("CARGO_PKG_VERSION").to_owned();

@@ -123,9 +123,10 @@ impl RawPrivacy {
         }
         let Self { delta, adaptive_clip, .. } = *self;
         let choice = PrivacyChoice { sampling, noise, delta, clip_norm, adaptive_clip };
-        let multiplier = if let Noise::Multiplier(multiplier, _) = noise { multiplier } else { 1.0 };
+        // Noise that is still to be found is 0 here, which no setting is too little for.
+        let multiplier = if let Noise::Multiplier(multiplier, _) = noise { multiplier } else { 0.0 };
         let rule = choice.rule(1.0, multiplier)?;
-        if let (Some(adaptive), Noise::Multiplier(..)) = (adaptive_clip, noise) {
+        if let Some(adaptive) = adaptive_clip {
             adaptive.applied(rule, f64::from(batch_size.unwrap_or(1))).context("[adaptive_clip]")?;
         }
         Ok(choice)

@@ -23,9 +23,8 @@ pub(super) struct TrainStep {
     /// What a step makes of gradients: the mean over all tokens, each example's
     /// or each user's of two examples clipped, with noise or without; several
     /// are run in turn.
-    #[arg(long = "rule", value_name = "RULE", value_delimiter = ',', default_value = "plain",
-          value_parser = ["plain", "clip", "dp", "user-clip", "user-dp"])]
-    rules: Vec<String>,
+    #[arg(long = "rule", value_name = "RULE", value_enum, value_delimiter = ',', default_value = "plain")]
+    rules: Vec<Rule>,
     /// Sequences a step.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -61,8 +60,37 @@ The first two steps of a round warm up. What is trained is checked elsewhere: by
 the tests, step by step against PyTorch and norm by norm against Opacus.
 Opacus has no tied head: beside clip and dp it trains more parameters than we do.";
 
-/// Rules that the peer has, too.
-const SHARED: [&str; 3] = ["plain", "clip", "dp"];
+/// What a step makes of gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Rule {
+    /// The mean over all tokens.
+    Plain,
+    /// Each example's is clipped.
+    Clip,
+    /// The same with noise.
+    Dp,
+    /// Each user's, of two examples, is clipped.
+    UserClip,
+    /// The same with noise.
+    UserDp,
+}
+
+impl Rule {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Clip => "clip",
+            Self::Dp => "dp",
+            Self::UserClip => "user-clip",
+            Self::UserDp => "user-dp",
+        }
+    }
+
+    /// Whether the peer has it too.
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Plain | Self::Clip | Self::Dp)
+    }
+}
 
 /// What both programs say of a round.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -117,11 +145,11 @@ impl TrainStep {
             .with_context(|| format!("{}: there is no such folder", self.checkpoint.display()))?;
         let mut pairs: Vec<Pair> = self.rules.iter().map(|_| Pair::default()).collect();
         for round in 1..=self.rounds {
-            for (rule, pair) in self.rules.iter().zip(&mut pairs) {
-                progress(&format!("round {round}, {rule}"));
+            for (&rule, pair) in self.rules.iter().zip(&mut pairs) {
+                progress(&format!("round {round}, {}", rule.name()));
                 let mut command = Command::new(built.join("train-step"));
                 pair.ours.run(self.told(rule, command.arg(&checkpoint)), folder.path())?;
-                let shared = peer.as_ref().filter(|_| SHARED.contains(&rule.as_str()));
+                let shared = peer.as_ref().filter(|_| rule.is_shared());
                 let Some(Peer { python, script }) = shared else { continue };
                 let mut command = Command::new(python);
                 pair.theirs.run(self.told(rule, command.arg(script).arg(&checkpoint)), folder.path())?;
@@ -137,9 +165,9 @@ impl TrainStep {
     }
 
     /// What either program is told.
-    fn told(&self, rule: &str, command: &mut Command) -> Command {
+    fn told(&self, rule: Rule, command: &mut Command) -> Command {
         let mut told = Command::new(command.get_program());
-        told.args(command.get_args()).args(["--rule", rule]);
+        told.args(command.get_args()).args(["--rule", rule.name()]);
         for (name, number) in [("--batch", self.batch), ("--block", self.block), ("--steps", self.steps)] {
             told.arg(name).arg(number.to_string());
         }
@@ -147,10 +175,10 @@ impl TrainStep {
     }
 
     fn say(&self, pairs: &[Pair]) -> anyhow::Result<()> {
-        let first = &self.rules[0];
+        let first = self.rules[0].name();
         println!("{} x {} tokens, {} rounds, seconds a step", self.batch, self.block, self.rounds);
         println!("{:<16} {:>9} {:>16} {:>9}", "", "median", "least-most", "memory");
-        for (rule, Pair { ours, theirs }) in self.rules.iter().zip(pairs) {
+        for (rule, Pair { ours, theirs }) in self.rules.iter().map(|rule| rule.name()).zip(pairs) {
             println!("{}{}", ours.row(rule, "ours")?, over(ours, &pairs[0].ours, first));
             if let Some(ratio) = ratio(ours, theirs) {
                 println!("{}{}", theirs.row(rule, "peer")?, over(theirs, &pairs[0].theirs, first));
@@ -163,9 +191,10 @@ impl TrainStep {
     fn record(&self, sh: &Shell, pairs: &[Pair]) -> anyhow::Result<()> {
         let bytes = |rounds: &Rounds| rounds.peak_bytes.map(|n| n.to_string()).unwrap_or_default();
         let name = self.checkpoint.file_name().unwrap_or_default().to_string_lossy();
-        let row = |(rule, Pair { ours, theirs }): (&String, &Pair)| {
+        let row = |(rule, Pair { ours, theirs }): (&Rule, &Pair)| {
             Ok(format!(
-                "{name},{rule},{},{},{:.4},{},{},{},{}",
+                "{name},{},{},{},{:.4},{},{},{},{}",
+                rule.name(),
                 self.batch,
                 self.block,
                 ours.seconds()?.median,

@@ -31,6 +31,9 @@ pub(crate) trait PrivateParts<B: TrainBackend>: fmt::Debug + Send + Sync {
     /// Adds a step's noise to a count, as [`AdaptiveClip::next`](userprint_mitigate::AdaptiveClip::next) takes it.
     fn noised_count(&self, step: u64, count: f64) -> f64;
 
+    /// What the noised sum over so many sampled units is divided by.
+    fn denominator(&self, n_sampled: usize) -> f64;
+
     /// The rule that these parts keep, by what they hold.
     fn rule(&self) -> TrainingRule;
 }
@@ -59,10 +62,8 @@ impl<B: TrainBackend> PrivateParts<B> for SoundParts {
     }
 
     fn add_noise(&self, step: u64, clip_norm: f64, sum: &mut ByPath<B>) {
-        let multiplier = self.noise_multiplier;
-        let multiplier =
-            self.adaptive_clip.map_or(multiplier, |adaptive| adaptive.gradient_noise(multiplier));
-        let standard_deviation = multiplier * clip_norm;
+        let multiplier = PrivateParts::<B>::rule(self).gradient_noise();
+        let standard_deviation = multiplier.unwrap_or(0.0) * clip_norm;
         if standard_deviation == 0.0 {
             return;
         }
@@ -75,9 +76,13 @@ impl<B: TrainBackend> PrivateParts<B> for SoundParts {
     }
 
     fn noised_count(&self, step: u64, count: f64) -> f64 {
-        let Some(AdaptiveClip { count_noise, .. }) = self.adaptive_clip else { return count };
+        let adaptive = self.adaptive_clip.expect("counts are asked for where the clip norm adapts");
         let normal: f64 = self.key.generator("count", step, "").sample(StandardNormal);
-        count + count_noise * normal
+        count + adaptive.count_noise * normal
+    }
+
+    fn denominator(&self, _: usize) -> f64 {
+        self.sampler.expected_size()
     }
 
     fn rule(&self) -> TrainingRule {

@@ -78,8 +78,15 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
     /// A whole step, with its passes, devices and denominator, is the loop's sum and the noise over the expected size.
     fn check_step(&self, peers: &mut Peers<B>) -> Result<(), TrainError> {
         let n_units = (self.expected_size.ceil() as usize).clamp(1, STEP_UNITS);
-        let units: Vec<usize> = (0..self.units.len()).step_by(self.units.len().div_ceil(n_units)).collect();
-        let found = self.noised_mean(peers, PROBE_STEP, &units)?;
+        let mut units: Vec<usize> =
+            (0..self.units.len()).step_by(self.units.len().div_ceil(n_units)).collect();
+        if units.len() > 1 && units.len() as f64 == self.expected_size {
+            // Else the size of the sample could stand in for its expectation.
+            units.pop();
+        }
+        // Two passes at least on each device, where there are units for them.
+        let microbatch_size = self.microbatch_size.min(units.len() / (2 * peers.len())).max(1);
+        let found = self.noised_mean(peers, PROBE_STEP, &units, microbatch_size)?;
         let lm = &peers.first().lm;
         let mut expected = self.zeros(lm);
         self.parts.add_noise(PROBE_STEP, self.clip_norm, &mut expected);

@@ -10,12 +10,9 @@ use crate::{TrainBackend, TrainError};
 
 impl<B: TrainBackend> PrivateSteps<'_, B> {
     /// The noise of each parameter, and of all, has the standard deviation that the accountant counts on, and is another one
-    /// for each parameter and step.
+    /// for another step and, of each two parameters in the order of their paths, for the other.
     pub(super) fn check_noise(&self, sum: &ByPath<B>, noised: &ByPath<B>) -> Result<(), TrainError> {
-        let Some(multiplier) = self.rule.noise_multiplier() else { return Ok(()) };
-        // Where a count is released too, the two together have the rule's multiplier.
-        let multiplier =
-            self.adaptive_clip.map_or(multiplier, |adaptive| adaptive.gradient_noise(multiplier));
+        let Some(multiplier) = self.rule.gradient_noise() else { return Ok(()) };
         let deviation = multiplier * self.clip_norm;
         if deviation == 0.0 {
             return Ok(());
@@ -59,7 +56,14 @@ impl<B: TrainBackend> PrivateSteps<'_, B> {
         let Some(AdaptiveClip { count_noise, .. }) = self.adaptive_clip else { return Ok(()) };
         let noise = |back| self.parts.noised_count(PROBE_STEP - back, 0.0) / count_noise;
         let noise: Vec<f64> = (0..MOST_SAMPLES).map(noise).collect();
-        check_deviation("counts", Products::of(&noise, &noise), x, count_noise)
+        check_deviation("counts", Products::of(&noise, &noise), x, count_noise)?;
+        let (even, odd): (Vec<f64>, Vec<f64>) = noise.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+        check_independence("the counts of steps", Products::of(&even, &odd))?;
+        let one_more = self.parts.noised_count(PROBE_STEP, 1.0) - self.parts.noised_count(PROBE_STEP, 0.0);
+        if (one_more - 1.0).abs() <= ROUNDING {
+            return Ok(());
+        }
+        Err(failed("count", format!("{one_more:.3} more for a count of one more"), "1 more".to_owned()))
     }
 }
 
@@ -99,7 +103,7 @@ fn check_deviation(what: &str, squares: Products, x: f64, deviation: f64) -> Res
 ///
 /// Of a few numbers alone this says nothing: what repeats must outweigh the bound.
 fn check_independence(what: &str, products: Products) -> Result<(), TrainError> {
-    let (n, x) = (products.n as f64, (8.0 / SHARE).ln());
+    let (n, x) = (products.n as f64, (12.0 / SHARE).ln()); // three such checks
     if products.sum.abs() <= 2.0 * (n * x).sqrt() + x + ROUNDING * n {
         return Ok(());
     }

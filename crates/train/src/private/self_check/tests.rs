@@ -100,12 +100,15 @@ enum Fault {
     SameNoiseEachStep,
     SameNoiseForAll,
     BareCounts,
+    SameCountNoise,
+    CountsTwice,
     ShuffledSamples,
     FewUnits,
     UnclippedEmbedding,
     UnclippedUnits,
     NormsOfPadding,
     LostPasses,
+    SecretDenominator,
     FrozenEmbedding,
     OtherRate,
 }
@@ -154,6 +157,8 @@ impl PrivateParts<Backend> for Broken {
     fn noised_count(&self, step: u64, count: f64) -> f64 {
         match self.fault {
             Fault::BareCounts => count,
+            Fault::SameCountNoise => count + 0.6,
+            Fault::CountsTwice => self.sound.noised_count(step, 2.0 * count),
             _ => self.sound.noised_count(step, count),
         }
     }
@@ -179,6 +184,13 @@ impl PrivateParts<Backend> for Broken {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn denominator(&self, n_sampled: usize) -> f64 {
+        match self.fault {
+            Fault::SecretDenominator => n_sampled as f64,
+            _ => self.sound.denominator(n_sampled),
         }
     }
 
@@ -235,6 +247,12 @@ fn noise_that_repeats_is_caught() {
 #[test]
 fn a_count_without_noise_is_caught() {
     check_caught(Fault::BareCounts, "noise");
+    check_caught(Fault::SameCountNoise, "noise");
+}
+
+#[test]
+fn units_that_count_twice_are_caught() {
+    check_caught(Fault::CountsTwice, "count");
 }
 
 #[test]
@@ -265,6 +283,11 @@ fn padding_that_counts_is_caught() {
 #[test]
 fn passes_that_are_lost_are_caught() {
     check_caught(Fault::LostPasses, "whole step");
+}
+
+#[test]
+fn a_sum_over_the_secret_size_is_caught() {
+    check_caught(Fault::SecretDenominator, "whole step");
 }
 
 #[test]
