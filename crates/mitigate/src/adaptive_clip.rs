@@ -30,18 +30,22 @@ impl AdaptiveClip {
         let refuse =
             |name, found, expected: String| Err(MitigateError::AdaptiveClip { name, found, expected });
         if !(target_quantile > 0.0 && target_quantile < 1.0) {
-            return refuse("target quantile", target_quantile, "a fraction above 0 and below 1".to_owned());
+            return refuse("target_quantile", target_quantile, "a fraction above 0 and below 1".to_owned());
         }
         if !(learning_rate.is_finite() && learning_rate > 0.0) {
-            return refuse("learning rate", learning_rate, "a finite number above 0".to_owned());
+            return refuse("learning_rate", learning_rate, "a finite number above 0".to_owned());
         }
         if !count_noise.is_finite() || count_noise < 0.0 {
-            return refuse("count noise", count_noise, "a finite number from 0 on".to_owned());
+            return refuse("count_noise", count_noise, "a finite number from 0 on".to_owned());
         }
         // At half the multiplier, the count alone would cost what the rule may.
         let least = noise_multiplier / 2.0;
         if noise_multiplier > 0.0 && count_noise <= least {
-            return refuse("count noise", count_noise, format!("above {least}, half the noise multiplier"));
+            return refuse(
+                "count_noise",
+                count_noise,
+                format!("above {least:.4}, half the noise multiplier"),
+            );
         }
         Ok(())
     }
@@ -125,13 +129,13 @@ mod tests {
             Err(MitigateError::AdaptiveClip { name, .. }) => name,
             other => panic!("{other:?}"),
         };
-        assert_eq!(name(AdaptiveClip { target_quantile: 1.1, ..HALF }), "target quantile");
+        assert_eq!(name(AdaptiveClip { target_quantile: 1.1, ..HALF }), "target_quantile");
         for target_quantile in [0.0, 1.0, f64::NAN] {
-            assert_eq!(name(AdaptiveClip { target_quantile, ..HALF }), "target quantile");
+            assert_eq!(name(AdaptiveClip { target_quantile, ..HALF }), "target_quantile");
         }
-        assert_eq!(name(AdaptiveClip { learning_rate: 0.0, ..HALF }), "learning rate");
-        assert_eq!(name(AdaptiveClip { count_noise: 1.0, ..HALF }), "count noise");
-        assert_eq!(name(AdaptiveClip { count_noise: f64::INFINITY, ..HALF }), "count noise");
+        assert_eq!(name(AdaptiveClip { learning_rate: 0.0, ..HALF }), "learning_rate");
+        assert_eq!(name(AdaptiveClip { count_noise: 1.0, ..HALF }), "count_noise");
+        assert_eq!(name(AdaptiveClip { count_noise: f64::INFINITY, ..HALF }), "count_noise");
         assert_eq!(HALF.check(2.0), Ok(()));
         assert_eq!(AdaptiveClip { count_noise: 0.0, ..HALF }.check(0.0), Ok(()));
     }

@@ -30,7 +30,7 @@ pub enum MitigateError {
         found: f64,
     },
     /// A clip norm that cannot adapt so.
-    #[error("the {name} of the adaptive clip norm is {found}, expected {expected}")]
+    #[error("{name} of the adaptive clip norm is {found}, expected {expected}")]
     AdaptiveClip {
         /// Which setting.
         name: &'static str,

@@ -112,8 +112,18 @@ impl RawPrivacy {
             (None, Some(_), BatchChoice::WithinFactor(_)) => {
                 bail!("batch_factor needs `epsilon`: it finds the batch that keeps it with little noise")
             }
-            _ => bail!("expected one of `epsilon`, to be kept, and `noise_multiplier`"),
+            (Some(_), Some(_), _) => {
+                bail!("both `epsilon` and `noise_multiplier` are given, expected one of them")
+            }
+            (None, None, _) => {
+                bail!(
+                    "neither `epsilon` nor `noise_multiplier` is given, expected one of them: how much noise there is"
+                )
+            }
         };
+        if let Some(epsilon) = self.epsilon.filter(|epsilon| !(epsilon.is_finite() && *epsilon > 0.0)) {
+            bail!("epsilon is {epsilon}, expected a finite number above 0");
+        }
         let clip_norm = clip_norm.context("clip_norm is missing: what each gradient is clipped to")?;
         if !(self.delta > 0.0 && self.delta < 1.0) {
             bail!(

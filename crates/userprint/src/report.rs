@@ -450,7 +450,7 @@ mod tests {
         };
         let html = promised(users, 2.0);
         assert!(
-            html.contains("Adding or removing one user of 23") && html.contains("as it must be"),
+            html.contains("Adding or removing one user of 23") && html.contains("which is not above it"),
             "{html}"
         );
         // An AUROC of .71 is above what so much noise allows, its interval is not.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use userprint_attack::validity::Check;
-use userprint_mitigate::Public;
+use userprint_mitigate::{PrivacyUnit, Public, TrainingRule};
 use userprint_privacy::NeighboringRelation;
 
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
@@ -382,20 +382,20 @@ pub(super) fn promise(results: &Results) -> Table {
         ("Delta", text(format!("{:e}", claim.delta()))),
         ("For", text(format!("{change} one {} of {}", claim.unit(), grouped(claim.n_units())))),
         ("Steps", text(grouped(claim.steps()))),
-        ("Noise multiplier", text(decimals(rule.noise_multiplier().unwrap_or(0.0), 3))),
     ];
+    lines.extend(promised_steps(rule));
     match promise.auroc_cap() {
         Some(cap) if results.auroc_interval[0] > cap => {
             let class = "fail";
-            let broken = format!("BROKEN: at most {} is allowed", decimals(cap, 4));
+            let broken = format!("BROKEN: at most {} is allowed", probability(cap, 4));
             lines.push(("AUROC across users", Cell { text: broken, class }));
         }
         Some(cap) => {
-            let (measured, cap_text) = (probability(results.auroc, 3), decimals(cap, 4));
-            let reading = if results.auroc <= cap {
-                "as it must be"
-            } else {
-                "above it, by no more than chance allows"
+            let (measured, cap_text) = (probability(results.auroc, 3), probability(cap, 4));
+            let reading = match results.auroc <= cap {
+                true if cap > 0.99 => "but so high a bound forbids hardly anything",
+                true => "which is not above it",
+                false => "above it, by no more than chance allows",
             };
             let beside = format!("at most {cap_text} is allowed; {measured} was measured, {reading}");
             lines.push(("AUROC across users", text(beside)));
@@ -403,10 +403,10 @@ pub(super) fn promise(results: &Results) -> Table {
         None => lines.push(("AUROC across users", text("it says nothing about a whole user"))),
     }
     lines.extend(promise.warnings.iter().map(|warning| ("Warning", text(warning.to_string()))));
-    let public: Vec<&str> = claim.public().into_iter().map(public).collect();
+    let public: Vec<String> = claim.public().into_iter().map(|public| known(public, claim.unit())).collect();
     let mut table = facts(
         "Promise",
-        "What the training's sampling, clipping and noise promise about the target's weights, computed from the steps that might have run. \
+        "What the training's sampling, clipping and noise promise about the target's weights, computed from all steps that the training might have made. \
          The AUROC that it allows is a mean over who is held in, so that one run may exceed it by chance.",
         lines,
     );
@@ -416,14 +416,48 @@ pub(super) fn promise(results: &Results) -> Table {
     table
 }
 
-fn public(public: Public) -> &'static str {
+/// What each step of a private rule did.
+fn promised_steps(rule: &TrainingRule) -> Vec<(&'static str, Cell)> {
+    let TrainingRule::DpSgd { sampling, sampling_probability, clip_norm, noise_multiplier, adaptive_clip } =
+        *rule
+    else {
+        return Vec::new();
+    };
+    let most = sampling
+        .examples_per_user()
+        .map(|most| format!(", up to {most} examples a user"))
+        .unwrap_or_default();
+    let sampled = format!(
+        "each {} with a chance of {}{most}",
+        sampling.sampled_unit(),
+        probability(sampling_probability, 4)
+    );
+    let (clip_norm, noise) = (decimals(clip_norm, 3), decimals(noise_multiplier, 3));
+    let (clip_norm, noise) = match adaptive_clip {
+        Some(adaptive) => {
+            let gradients = decimals(adaptive.gradient_noise(noise_multiplier), 3);
+            (
+                format!("{clip_norm} in the first step, then adapting"),
+                format!("{noise}; {gradients} on gradients, beside a count"),
+            )
+        }
+        None => (clip_norm, noise),
+    };
+    vec![
+        ("Sampled in a step", text(sampled)),
+        ("Clip norm", text(clip_norm)),
+        ("Noise multiplier", text(noise)),
+    ]
+}
+
+fn known(public: Public, unit: PrivacyUnit) -> String {
     match public {
-        Public::Settings => "the settings",
-        Public::Start => "the reference",
-        Public::NumberOfUnits => "how many there are",
-        Public::NumberOfExamples => "how many examples there are",
-        Public::Validation => "what validation losses show",
-        _ => "other facts",
+        Public::Settings => "the settings".to_owned(),
+        Public::Start => "the reference".to_owned(),
+        Public::NumberOfUnits => format!("how many {unit}s there are"),
+        Public::NumberOfExamples => "how many examples there are".to_owned(),
+        Public::Validation => "what validation losses show".to_owned(),
+        _ => "other facts".to_owned(),
     }
 }
 

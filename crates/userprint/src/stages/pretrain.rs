@@ -32,6 +32,9 @@ const REFERENCE: &str = "checkpoints/reference";
 /// What the report says of the models, in the run folder.
 const SUMMARY: &str = "reference.json";
 
+/// Key of a private training's coins and noise, in the folder of its checkpoint until it ends.
+const NOISE_KEY: &str = "noise-key";
+
 /// Record of a training, in the folder of its best checkpoint.
 const RECORD: &str = "training.json";
 
@@ -186,7 +189,7 @@ impl TrainingJob<'_> {
         let (settings, plan) = self.settled(start, &data)?;
         let warnings = plan.map_or(Vec::new(), |plan| plan.warnings);
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let noise_key = NoiseKeyFile { path: self.folder.join("noise-key") };
+        let noise_key = NoiseKeyFile { path: self.folder.join(NOISE_KEY) };
         let noise_key_of = noise_key.of(&settings.rule, checkpoints.is_under_way()?)?;
         let randomness = Randomness { seed: self.seed, noise_key: noise_key_of };
         let mut bar = TrainingBar::new(self.stage);
@@ -228,6 +231,12 @@ impl TrainingJob<'_> {
         privacy.settle(self.settings, counts).context("[target.training.privacy]")
     }
 
+    /// Whether the folder has a training that promises something, at its end or on its way.
+    fn has_private_training(&self) -> bool {
+        let promises = |record: TrainingRecord| record.promise.is_some();
+        self.folder.join(NOISE_KEY).exists() || TrainingRecord::read(&self.folder).is_ok_and(promises)
+    }
+
     /// A state that another experiment left in this folder is of no use: its settings or data differ.
     fn discard_state_of_others(&self) -> anyhow::Result<()> {
         let marker = self.folder.join("training-hash");
@@ -236,6 +245,12 @@ impl TrainingJob<'_> {
             return Ok(());
         }
         if self.folder.exists() {
+            if self.has_private_training() {
+                tracing::warn!(
+                    "{}: a private training with other settings or data is replaced; on the same users, what both promise adds up",
+                    self.stage
+                );
+            }
             std::fs::remove_dir_all(&self.folder)
                 .with_context(|| format!("{}: cannot be emptied", self.folder.display()))?;
         }

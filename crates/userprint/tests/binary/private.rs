@@ -98,7 +98,7 @@ fn an_adaptive_clip_norm_ends_where_the_record_says() {
     assert!(rule["count_noise"].as_f64().is_some_and(|noise| noise > 0.0), "{rule}");
     check_refused(
         &lines.replace("adaptive_clip]", "adaptive_clip]\ntarget_quantile = 2.0"),
-        "target quantile",
+        "target_quantile",
     );
 }
 
@@ -129,9 +129,10 @@ fn what_promises_nothing_is_refused() {
     check_refused(&with("clip_norm = 0.5", "", ""), "expected one of `batch_size`");
     check_refused(&with(sound, "examples_per_user = 4\n", ""), "examples_per_user is missing");
     check_refused(&with(sound, "= 4\n", "= 0\n"), "examples per user are 0");
+    check_refused(&with(sound, "= 8.0", "= -1.0"), "epsilon is -1, expected a finite number above 0");
     check_refused(&with(sound, "1e-3", "0.5"), "delta is 0.5");
     check_refused(&with(sound, "1e-3", "2"), "delta is 2");
-    check_refused(&with(sound, "epsilon = 8.0\n", ""), "expected one of `epsilon`");
+    check_refused(&with(sound, "epsilon = 8.0\n", ""), "neither `epsilon` nor");
     check_refused(&with("batch_size = 90\nclip_norm = 0.5", "", ""), "expected at most the 18");
     check_refused(&with("batch_size = 9\nclip_norm = 0.0", "", ""), "the clip norm is 0");
     check_refused(
