@@ -7,6 +7,7 @@ mod plot;
 mod program;
 mod record;
 mod score;
+mod split;
 mod stats;
 mod table;
 mod train_step;
@@ -27,7 +28,7 @@ pub(crate) struct Bench {
     measured: Option<Measured>,
     /// Append the results to benches/record/<machine>/<date>.csv, those of
     /// scoring to <date>-score.csv, of statistics to <date>-stats.csv, of
-    /// training to <date>-train-step.csv.
+    /// splits to <date>-split.csv, of training to <date>-train-step.csv.
     #[arg(long, global = true)]
     record: bool,
 }
@@ -38,6 +39,7 @@ Examples:
   cargo xtask bench score --checkpoint gpt-neo-125m --corpus texts.parquet
   cargo xtask bench lengths --checkpoint gpt-neo-125m --plot lengths.svg
   cargo xtask bench stats --peer venv/bin/python
+  cargo xtask bench split --documents 10000000 --peer venv/bin/python
   cargo xtask bench train-step --checkpoint gpt-neo-125m --rule clip --json";
 
 #[derive(clap::Subcommand)]
@@ -46,6 +48,8 @@ enum Measured {
     Score(score::Score),
     /// Tokens per second and FLOP rate by the length of texts.
     Lengths(lengths::Lengths),
+    /// Seconds and memory of a split of a large corpus, beside a peer.
+    Split(split::Split),
     /// Seconds of an AUROC with its bootstrap, beside a peer, once both agree.
     Stats(stats::Stats),
     /// Seconds and memory of a training step, beside a peer.
@@ -58,6 +62,7 @@ impl Bench {
             None => benches::run(sh, self.record),
             Some(Measured::Score(task)) => task.run(sh, self.record),
             Some(Measured::Lengths(task)) => task.run(sh, self.record),
+            Some(Measured::Split(task)) => task.run(sh, self.record),
             Some(Measured::Stats(task)) => task.run(sh, self.record),
             Some(Measured::TrainStep(task)) => task.run(sh, self.record),
         }

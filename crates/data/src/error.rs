@@ -228,6 +228,18 @@ pub enum CorpusError {
         /// What a partition has.
         expected: &'static str,
     },
+    /// A step of relational work that failed.
+    #[error(
+        "the corpus cannot be split: the step `{step}` failed; give it more memory, or more room on the disk of the \
+         output folder"
+    )]
+    Relational {
+        /// Which step.
+        step: String,
+        /// What went wrong below.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file that cannot be written.
     #[error("{} cannot be written, check the folder and the space left", .file.display())]
     NotWritten {
@@ -237,6 +249,12 @@ pub enum CorpusError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl CorpusError {
+    pub(crate) fn relational(step: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::Relational { step: step.to_owned(), source }
+    }
 }
 
 fn columns_found(found: &[String], nearest: Option<&str>) -> String {

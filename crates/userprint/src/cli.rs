@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::account::AccountCommand;
 use crate::backend::BackendName;
+use crate::corpus::CorpusCommand;
 use crate::experiment::RawExperiment;
 use crate::model::ModelCommand;
 use crate::pipeline::{Pipeline, Stage};
@@ -66,6 +67,9 @@ enum Command {
     /// Score every text of a corpus under one model and write a score table.
     #[command(after_help = score::EXAMPLES)]
     Score(Box<ScoreArgs>),
+    /// Look at a corpus, and split it, at any size.
+    #[command(subcommand)]
+    Corpus(CorpusCommand),
     /// Pool several seeds of one corpus into one AUROC with an interval over users.
     #[command(after_help = "Example: userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json")]
     Pool(PoolArgs),
@@ -134,6 +138,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => args.run(),
             Command::Score(args) => say(&args.run()?),
+            Command::Corpus(command) => say(&command.run()?),
             Command::Stats(args) => say(&args.run()?),
             Command::Account(command) => {
                 let answer = command.run()?;

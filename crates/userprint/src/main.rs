@@ -4,6 +4,7 @@ mod account;
 mod backend;
 mod checkpoint;
 mod cli;
+mod corpus;
 mod experiment;
 mod hub;
 mod model;

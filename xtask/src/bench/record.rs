@@ -54,6 +54,10 @@ pub(super) const HEADER_OF_SCORING: &str = "date,commit,what,backend,dtype,threa
 pub(super) const HEADER_OF_STATISTICS: &str =
     "date,commit,users,resamples,seconds,peer_seconds,ratio,peak_bytes,peer_peak_bytes";
 
+/// Columns of the record of splits.
+pub(super) const HEADER_OF_SPLITS: &str =
+    "date,commit,documents,memory,threads,seconds,peer_seconds,ratio,peak_bytes,peer_peak_bytes";
+
 /// Columns of the record of training steps.
 pub(super) const HEADER_OF_STEPS: &str =
     "date,commit,checkpoint,rule,batch,block,seconds,peer_seconds,ratio,peak_bytes,peer_peak_bytes";

@@ -11,6 +11,8 @@ use std::io::{self, BufRead, BufReader};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use arrow::datatypes::DataType;
+
 use crate::in_memory_corpus::CorpusBuilder;
 use crate::{Columns, CorpusError, CorpusRow, InMemoryCorpus, Position};
 
@@ -86,6 +88,15 @@ pub fn n_rows(path: &Path) -> Result<Option<u64>, CorpusError> {
             let builder = parquet::reader_builder(path, file)?;
             Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
         }
+        Format::JsonLines | Format::Separated { .. } => Ok(None),
+    }
+}
+
+/// Types of the columns of user id, text and example id, where a Parquet file has them as they are needed; `None` of
+/// another format.
+pub(crate) fn plain_types(path: &Path, columns: &Columns) -> Result<Option<Vec<DataType>>, CorpusError> {
+    match format_of(path)?.0 {
+        Format::Parquet => parquet::types(path, open(path)?, columns).map(Some),
         Format::JsonLines | Format::Separated { .. } => Ok(None),
     }
 }

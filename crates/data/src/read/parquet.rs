@@ -12,6 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Rows, read_error};
+use crate::columns::ColumnIndices;
 use crate::origin::origin;
 use crate::{Columns, CorpusError, CorpusRow, Position};
 
@@ -26,17 +27,9 @@ pub(super) fn read(
 ) -> Result<(), CorpusError> {
     let builder = reader_builder(path, file)?;
     let top = Position::row(path, 1);
-    let schema = builder.schema().clone();
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let indices = columns.find(&names, &top)?;
-    check_type(&schema, indices.text, Holds::Text, &top)?;
-    check_type(&schema, indices.user_id, Holds::Id, &top)?;
-    let optional =
-        [(indices.example_id, Holds::Id), (indices.source, Holds::Id), (indices.timestamp, Holds::Time)];
-    for (index, holds) in optional.into_iter().filter_map(|(index, holds)| Some((index?, holds))) {
-        check_type(&schema, index, holds, &top)?;
-    }
-    let wanted = optional.into_iter().filter_map(|(index, _)| index).chain([indices.user_id, indices.text]);
+    let indices = checked(builder.schema(), columns, &top)?;
+    let optional = [indices.example_id, indices.source, indices.timestamp];
+    let wanted = optional.into_iter().flatten().chain([indices.user_id, indices.text]);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
     let mut n_rows = 0;
@@ -48,6 +41,28 @@ pub(super) fn read(
         n_rows += batch.num_rows() as u64;
     }
     Ok(())
+}
+
+/// The columns that are read, seen to have types that can be.
+fn checked(schema: &SchemaRef, columns: &Columns, top: &Position) -> Result<ColumnIndices, CorpusError> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let indices = columns.find(&names, top)?;
+    check_type(schema, indices.text, Holds::Text, top)?;
+    check_type(schema, indices.user_id, Holds::Id, top)?;
+    let optional =
+        [(indices.example_id, Holds::Id), (indices.source, Holds::Id), (indices.timestamp, Holds::Time)];
+    for (index, holds) in optional.into_iter().filter_map(|(index, holds)| Some((index?, holds))) {
+        check_type(schema, index, holds, top)?;
+    }
+    Ok(indices)
+}
+
+/// Types of the columns of user id, text and example id.
+pub(super) fn types(path: &Path, file: File, columns: &Columns) -> Result<Vec<DataType>, CorpusError> {
+    let builder = reader_builder(path, file)?;
+    let indices = checked(builder.schema(), columns, &Position::row(path, 1))?;
+    let indices = [Some(indices.user_id), Some(indices.text), indices.example_id];
+    Ok(indices.into_iter().flatten().map(|index| builder.schema().field(index).data_type().clone()).collect())
 }
 
 /// Opens the footer; a file that lacks it was cut off.

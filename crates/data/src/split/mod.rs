@@ -60,8 +60,38 @@ impl UserSplit {
         }
     }
 
+    /// How many users are public, held-in and held-out, of so many that are kept.
+    ///
+    /// # Errors
+    /// [`CorpusError::TooFewUsers`].
+    pub(crate) fn user_counts(&self, n_kept: usize, n_dropped: usize) -> Result<[usize; 3], CorpusError> {
+        let n_public = count(self.public, n_kept);
+        let n_held_in = count(self.held_in, n_kept - n_public);
+        let n_held_out = n_kept - n_public - n_held_in;
+        if n_held_in >= 2 && n_held_out >= 2 {
+            return Ok([n_public, n_held_in, n_held_out]);
+        }
+        let min_examples = self.min_examples;
+        Err(CorpusError::TooFewUsers { n_kept, n_dropped, min_examples, n_public, n_held_in, n_held_out })
+    }
+
+    /// Holds that so many examples leave one to train on.
+    ///
+    /// # Errors
+    /// [`CorpusError::NoTrainExample`].
+    pub(crate) fn check_rest(&self, user_idx: usize, found: usize) -> Result<(), CorpusError> {
+        let n_reserved = |n_examples| self.reserved(n_examples).iter().sum::<usize>();
+        let reserved = n_reserved(found);
+        if reserved < found {
+            return Ok(());
+        }
+        // The fractions sum to less than 1, so rounding is overcome at some size.
+        let needed = (found + 1..10_000_000).find(|&n| n_reserved(n) < n).unwrap_or(usize::MAX);
+        Err(CorpusError::NoTrainExample { user_idx, found, reserved, needed })
+    }
+
     /// How many of a user's examples are for attack, validation and test.
-    fn reserved(&self, n_examples: usize) -> [usize; 3] {
+    pub(crate) fn reserved(&self, n_examples: usize) -> [usize; 3] {
         [self.attack, self.validation, self.test].map(|fraction| count(fraction, n_examples))
     }
 }
@@ -121,13 +151,13 @@ pub fn partition(corpus: &dyn Corpus, split: &UserSplit, seed: Seed) -> Result<P
         let (ids, texts): (Vec<ExampleId>, Vec<String>) =
             corpus.examples(user)?.into_iter().map(|example| (example.example_id, example.text)).unzip();
         let reserved = split.reserved(ids.len());
-        check_rest(user_idx, ids.len(), split)?;
+        split.check_rest(user_idx, ids.len())?;
         let order = salted.order_examples(&users[user_idx], &ids);
         let mut of_user = example_roles(&order, reserved, membership[user_idx]);
         keep_copies_from_training(&mut of_user, &texts);
         if membership[user_idx] != Membership::HeldOut && !of_user.contains(&Some(Role::Train)) {
             let found = texts.iter().collect::<BTreeSet<_>>().len();
-            check_rest(user_idx, found.min(reserved.iter().sum()), split)?;
+            split.check_rest(user_idx, found.min(reserved.iter().sum()))?;
         }
         roles.push(of_user);
         example_ids.push(ids);
@@ -143,20 +173,7 @@ fn memberships(
     seed: Seed,
 ) -> Result<Vec<Membership>, CorpusError> {
     let n_kept = users.len();
-    let n_public = count(split.public, n_kept);
-    let n_held_in = count(split.held_in, n_kept - n_public);
-    let n_held_out = n_kept - n_public - n_held_in;
-    if n_held_in < 2 || n_held_out < 2 {
-        let min_examples = split.min_examples;
-        return Err(CorpusError::TooFewUsers {
-            n_kept,
-            n_dropped,
-            min_examples,
-            n_public,
-            n_held_in,
-            n_held_out,
-        });
-    }
+    let [n_public, n_held_in, _] = split.user_counts(n_kept, n_dropped)?;
     let mut membership = vec![Membership::HeldOut; n_kept];
     for (rank, user_idx) in SaltedHash::new(seed, "membership").order_users(users).into_iter().enumerate() {
         if rank < n_public {
@@ -201,17 +218,6 @@ fn keep_copies_from_training(roles: &mut [Option<Role>], texts: &[String]) {
             *role = None;
         }
     }
-}
-
-fn check_rest(user_idx: usize, found: usize, split: &UserSplit) -> Result<(), CorpusError> {
-    let n_reserved = |n_examples| split.reserved(n_examples).iter().sum::<usize>();
-    let reserved = n_reserved(found);
-    if reserved < found {
-        return Ok(());
-    }
-    // The fractions sum to less than 1, so rounding is overcome at some size.
-    let needed = (found + 1..10_000_000).find(|&n| n_reserved(n) < n).unwrap_or(usize::MAX);
-    Err(CorpusError::NoTrainExample { user_idx, found, reserved, needed })
 }
 
 fn count(fraction: f64, n: usize) -> usize {

@@ -4,6 +4,7 @@ mod account;
 mod auroc_curve;
 mod bad_input;
 mod command_line;
+mod corpus;
 mod experiment_folder;
 mod full_disk;
 mod hub;

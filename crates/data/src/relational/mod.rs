@@ -1,0 +1,237 @@
+//! Splits of corpora that need not fit in memory: one relational plan, in DataFusion's built-in functions alone.
+//!
+//! [`partition`](crate::partition) says what a split is; this makes the same one of files of any size, in memory that is
+//! given, and writes the texts beside what they are used for.
+
+mod documents_file;
+mod gather;
+mod inspection;
+mod memory;
+mod plan;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use userprint_core::Seed;
+
+use self::documents_file::DocumentsFile;
+pub use self::inspection::Inspection;
+use self::plan::Plan;
+use self::session::Session;
+use crate::{Columns, CorpusError, UserSplit, read_rows};
+
+/// Which of equal texts stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// All.
+    #[default]
+    Kept,
+    /// One of each user: that of the least example id.
+    OneAUser,
+    /// One of all users, the user being drawn by a salted hash. One more user may then take texts from others.
+    OneInAll,
+}
+
+/// How a corpus in files becomes a split in a file.
+#[derive(Clone, Debug)]
+pub struct RelationalSplit {
+    /// Which column holds what.
+    pub columns: Columns,
+    /// Fractions of users and of their examples.
+    pub split: UserSplit,
+    /// Users with more examples are dropped first.
+    pub max_examples: Option<u32>,
+    /// Which of equal texts stay, before users are counted.
+    pub duplicates: Duplicates,
+    /// Seed of the split.
+    pub seed: Seed,
+    /// Bytes that sorting, joining and grouping may hold; beyond it they write to the disk. Readers and writers take some
+    /// tens of megabytes besides.
+    pub memory_bytes: usize,
+    /// Threads that share the work.
+    pub n_threads: NonZeroUsize,
+}
+
+/// What a split has, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SplitCounts {
+    /// Rows of the files.
+    pub n_rows: u64,
+    /// Rows that were copies of others and did not stay.
+    pub n_duplicates: u64,
+    /// Users with too few or too many examples.
+    pub n_dropped: u64,
+    /// Users of the split: public, held-in, held-out.
+    pub n_users: [u64; 3],
+    /// Examples of the split: to train, for validation, for the test, for the attack, for nothing.
+    pub n_examples: [u64; 5],
+}
+
+/// What a split is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitStep {
+    /// A step that is not counted.
+    Begun(&'static str),
+    /// Documents are sorted, then written.
+    Documents {
+        /// How many are.
+        written: u64,
+        /// How many there are.
+        total: u64,
+    },
+}
+
+/// The file of documents in the folder of a split.
+pub const DOCUMENTS: &str = "documents.parquet";
+
+impl RelationalSplit {
+    /// Splits the corpus in these files and leaves [`DOCUMENTS`] in the folder: each example with its text, its user's
+    /// membership, its role and its rank within the user, sorted by user and example id.
+    ///
+    /// The file reads as a [`Partition`](crate::Partition), and equals what [`partition`](crate::partition) makes of the same
+    /// rows: whatever their order, the number of files, threads, or the memory. Equal splits give equal bytes.
+    /// Work in progress lies in `folder/work` and is deleted at the end.
+    /// `on_step` hears what is done.
+    ///
+    /// # Errors
+    /// [`CorpusError`] as the readers and [`partition`](crate::partition) have it; [`CorpusError::Relational`] for a step that
+    /// failed, as where memory or disk do not suffice.
+    pub fn run(
+        &self,
+        files: &[PathBuf],
+        folder: &Path,
+        on_step: &mut dyn FnMut(SplitStep),
+    ) -> Result<SplitCounts, CorpusError> {
+        self.split.check()?;
+        in_work_folder(folder, |work| self.run_in(files, folder, work, on_step))
+    }
+
+    fn run_in(
+        &self,
+        files: &[PathBuf],
+        folder: &Path,
+        work: &Path,
+        on_step: &mut dyn FnMut(SplitStep),
+    ) -> Result<SplitCounts, CorpusError> {
+        let session = Session::new(work, self.memory_bytes, self.n_threads)?;
+        let plan = Plan::new(self);
+        on_step(SplitStep::Begun("reading"));
+        let n_rows = self.read(&session, &plan, files, work)?;
+        on_step(SplitStep::Begun("hashing texts"));
+        match self.columns.example_id {
+            Some(_) => session.view("documents", "SELECT * FROM given")?,
+            None => session.keep("documents", &plan.numbered())?,
+        }
+        session.keep("keys", &plan.keys())?;
+        let n_kept = session.count("SELECT count(*) FROM keys")?;
+        on_step(SplitStep::Begun("drawing users"));
+        session.keep("sizes", &plan.sizes())?;
+        let [n_users, n_all] = session.counts(&plan.n_users())?;
+        let sizes = self.split.user_counts(n_users as usize, (n_all - n_users) as usize)?;
+        session.keep("members", &plan.members(sizes))?;
+        on_step(SplitStep::Begun("ranking examples"));
+        session.keep("ranked", &plan.ranked())?;
+        self.check_ids(&session, &plan, files)?;
+        session.keep("labels", &plan.labels())?;
+        self.check_rest(&session, &plan)?;
+        let n_examples: [u64; 5] = session.counts(&plan.n_examples())?;
+        let total = n_examples.iter().sum();
+        let mut written = 0;
+        let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), n_all - n_users, self.seed);
+        session.each_batch(&plan.documents(), &mut |batch| {
+            on_step(SplitStep::Documents { written, total });
+            written += batch.num_rows() as u64;
+            file.push(batch)
+        })?;
+        file.finish()?;
+        let n_duplicates = n_rows - n_kept;
+        let [n_public, n_held_in, n_held_out] = sizes.map(|n| n as u64);
+        let n_users = [n_public, n_held_in, n_held_out];
+        Ok(SplitCounts {
+            n_rows,
+            n_duplicates,
+            n_dropped: n_all - n_users.iter().sum::<u64>(),
+            n_users,
+            n_examples,
+        })
+    }
+
+    /// Makes the table `given`, whose rows all have their values; the answer is how many there are.
+    fn read(
+        &self,
+        session: &Session,
+        plan: &Plan<'_>,
+        files: &[PathBuf],
+        work: &Path,
+    ) -> Result<u64, CorpusError> {
+        let n_rows = if gather::is_needed(files, &self.columns)? {
+            let gathered = work.join("rows.parquet");
+            gather::gather(files, &self.columns, &gathered)?;
+            session.register("rows", &[gathered])?;
+            session.view("given", &plan.gathered())?;
+            session.count("SELECT count(*) FROM given")?
+        } else {
+            session.register("rows", files)?;
+            session.view("given", &plan.given())?;
+            let [n_rows, n_blank] = session.counts(&plan.blank())?;
+            if n_blank > 0 {
+                return Err(self.first_error(files));
+            }
+            n_rows
+        };
+        if n_rows == 0 {
+            return Err(CorpusError::NoRows { file: files.first().cloned().unwrap_or_default() });
+        }
+        Ok(n_rows)
+    }
+
+    /// Reads row by row, to say which one is wrong.
+    fn first_error(&self, files: &[PathBuf]) -> CorpusError {
+        let read = |file: &PathBuf| {
+            read_rows(file, &self.columns, &mut |_, _| std::ops::ControlFlow::Continue(())).err()
+        };
+        let changed = || {
+            CorpusError::relational("reading", "a row had no value, and has one now: the file changed".into())
+        };
+        files.iter().find_map(read).unwrap_or_else(changed)
+    }
+
+    /// No user has an example id twice.
+    fn check_ids(&self, session: &Session, plan: &Plan<'_>, files: &[PathBuf]) -> Result<(), CorpusError> {
+        if session.count(&plan.repeated_ids())? == 0 {
+            return Ok(());
+        }
+        Err(gather::repeated_id(files, &self.columns))
+    }
+
+    /// Every user has something left to train on.
+    fn check_rest(&self, session: &Session, plan: &Plan<'_>) -> Result<(), CorpusError> {
+        let Some([user_idx, n]) = session.first(&plan.without_rest())? else { return Ok(()) };
+        self.split.check_rest(user_idx as usize, n as usize)?;
+        let n_texts = session.count(&plan.n_texts(user_idx))? as usize;
+        let n_reserved = self.split.reserved(n as usize).iter().sum();
+        self.split.check_rest(user_idx as usize, n_texts.min(n_reserved))
+    }
+}
+
+/// Works in `folder/work`, which is new and is deleted at the end.
+fn in_work_folder<T>(
+    folder: &Path,
+    job: impl FnOnce(&Path) -> Result<T, CorpusError>,
+) -> Result<T, CorpusError> {
+    let work = folder.join("work");
+    let not_written =
+        |source: std::io::Error| CorpusError::NotWritten { file: work.clone(), source: source.into() };
+    if work.exists() {
+        fs::remove_dir_all(&work).map_err(not_written)?;
+    }
+    fs::create_dir_all(&work).map_err(not_written)?;
+    let done = job(&work);
+    fs::remove_dir_all(&work).map_err(not_written)?;
+    done
+}

@@ -1,0 +1,195 @@
+//! The plan as SQL: built-in functions alone, and a total order in every window.
+
+use userprint_core::Seed;
+
+use super::{Duplicates, RelationalSplit};
+use crate::UserSplit;
+
+/// What `trim` of a string takes off: white space of Unicode.
+const BLANK: &str = "\t\n\u{b}\u{c}\r \u{85}\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\
+    \u{2007}\u{2008}\u{2009}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}";
+
+/// A window's frame. Without it, it would be a range of values, which binary ones have not.
+const ROWS: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
+
+/// The queries of one split, in the order in which they are asked.
+pub(super) struct Plan<'a>(&'a RelationalSplit);
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(split: &'a RelationalSplit) -> Self {
+        Self(split)
+    }
+
+    /// Rows of Parquet files under the names of this plan.
+    pub(super) fn given(&self) -> String {
+        let columns = &self.0.columns;
+        let id = columns.example_id.as_ref();
+        let id = id.map_or(String::new(), |id| format!(", CAST({} AS VARCHAR) AS example_id", quoted(id)));
+        let (user, text) = (quoted(&columns.user_id), quoted(&columns.text));
+        format!("SELECT CAST({user} AS VARCHAR) AS user_id, CAST({text} AS VARCHAR) AS text{id} FROM rows")
+    }
+
+    /// Rows that were gathered.
+    pub(super) fn gathered(&self) -> String {
+        let id = if self.0.columns.example_id.is_some() { ", example_id" } else { "" };
+        format!("SELECT user_id, text{id}{} FROM rows", self.origin(""))
+    }
+
+    /// Columns of when and where, where they are asked for.
+    fn origin(&self, table: &str) -> String {
+        let columns = [("timestamp_s", &self.0.columns.timestamp), ("source", &self.0.columns.source)];
+        let asked = columns.iter().filter(|(_, column)| column.is_some());
+        asked.map(|(name, _)| format!(", {table}{name}")).collect()
+    }
+
+    /// How many rows there are, and how many lack a value.
+    pub(super) fn blank(&self) -> String {
+        let id = self.0.columns.example_id.as_ref().map(|_| "example_id");
+        let lacks = |column: &str| format!("{column} IS NULL OR btrim({column}, '{BLANK}') = ''");
+        let lacks: Vec<String> = ["user_id", "text"].into_iter().chain(id).map(lacks).collect();
+        format!("SELECT count(*), count(*) FILTER (WHERE {}) FROM given", lacks.join(" OR "))
+    }
+
+    /// Ids out of texts: the first 16 digits of their hash, and `-k` for the k-th copy within the user.
+    pub(super) fn numbered(&self) -> String {
+        let origin = self.origin("");
+        format!(
+            "SELECT user_id, text, substr(encode(digest, 'hex'), 1, 16) \
+             || CASE WHEN copy = 1 THEN '' ELSE '-' || CAST(copy - 1 AS VARCHAR) END AS example_id{origin} \
+             FROM (SELECT user_id, text, digest{origin}, \
+             row_number() OVER (PARTITION BY user_id, digest ORDER BY text{origin} {ROWS}) AS copy \
+             FROM (SELECT user_id, text, sha256(text) AS digest{origin} FROM given))"
+        )
+    }
+
+    /// Each example without its text, and of equal texts those that stay.
+    pub(super) fn keys(&self) -> String {
+        let keys = "SELECT user_id, example_id, sha256(text) AS digest FROM documents";
+        let first = match self.0.duplicates {
+            Duplicates::Kept => return keys.to_owned(),
+            Duplicates::OneAUser => format!("PARTITION BY user_id, digest ORDER BY example_id {ROWS}"),
+            Duplicates::OneInAll => {
+                format!(
+                    "PARTITION BY digest ORDER BY {}, user_id, example_id {ROWS}",
+                    self.hash("duplicates", "user_id")
+                )
+            }
+        };
+        format!(
+            "SELECT user_id, example_id, digest FROM \
+             (SELECT *, row_number() OVER ({first}) AS place FROM ({keys})) WHERE place = 1"
+        )
+    }
+
+    pub(super) fn sizes(&self) -> String {
+        "SELECT user_id, count(*) AS n FROM keys GROUP BY user_id".to_owned()
+    }
+
+    fn is_kept(&self) -> String {
+        let least = self.0.split.min_examples.max(1);
+        let most = self.0.max_examples.map_or(String::new(), |most| format!(" AND n <= {most}"));
+        format!("n >= {least}{most}")
+    }
+
+    /// Users that are kept, and all.
+    pub(super) fn n_users(&self) -> String {
+        format!("SELECT count(*) FILTER (WHERE {}), count(*) FROM sizes", self.is_kept())
+    }
+
+    /// Kept users with membership, position, and the ranks up to which examples are reserved.
+    pub(super) fn members(&self, [n_public, n_held_in, _]: [usize; 3]) -> String {
+        let UserSplit { attack, validation, test, .. } = self.0.split;
+        let share = |fraction: f64| match fraction > 0.0 {
+            true => format!("least(n, greatest(1, CAST(round(CAST({fraction:?} AS DOUBLE) * n) AS BIGINT)))"),
+            false => "0".to_owned(),
+        };
+        let (attack, validation, test) = (share(attack), share(validation), share(test));
+        format!(
+            "SELECT user_id, n, at, {attack} AS attack_end, {attack} + {validation} AS validation_end, \
+             {attack} + {validation} + {test} AS test_end, CASE WHEN place <= {n_public} THEN 'public' \
+             WHEN place <= {} THEN 'held_in' ELSE 'held_out' END AS membership FROM \
+             (SELECT user_id, n, row_number() OVER (ORDER BY {}, user_id {ROWS}) AS place, \
+             row_number() OVER (ORDER BY user_id {ROWS}) - 1 AS at FROM sizes WHERE {})",
+            n_public + n_held_in,
+            self.hash("membership", "user_id"),
+            self.is_kept()
+        )
+    }
+
+    /// Examples of kept users by their rank within the user, with the id of the example before.
+    pub(super) fn ranked(&self) -> String {
+        let hash = self.hash("roles", "keys.user_id || ':' || keys.example_id");
+        format!(
+            "SELECT user_id, example_id, digest, membership, attack_end, validation_end, test_end, \
+             row_number() OVER (PARTITION BY user_id ORDER BY hash, example_id {ROWS}) AS rank, \
+             lag(example_id) OVER (PARTITION BY user_id ORDER BY hash, example_id {ROWS}) AS id_before FROM \
+             (SELECT keys.user_id, example_id, digest, {hash} AS hash, membership, attack_end, validation_end, test_end \
+             FROM keys JOIN members ON keys.user_id = members.user_id)"
+        )
+    }
+
+    /// Examples whose id their user has twice.
+    pub(super) fn repeated_ids(&self) -> String {
+        "SELECT count(*) FROM ranked WHERE example_id = id_before".to_owned()
+    }
+
+    /// What each example is used for; a copy of one that is reserved is not trained on.
+    pub(super) fn labels(&self) -> String {
+        // A public user's share for the attack is trained on.
+        format!(
+            "SELECT user_id, example_id, membership, rank, CASE \
+         WHEN is_reserved AND rank <= attack_end THEN 'attack' \
+         WHEN is_reserved AND rank <= validation_end THEN 'validation' \
+         WHEN is_reserved THEN 'test' \
+         WHEN membership = 'held_out' OR has_reserved_copy THEN NULL \
+         ELSE 'train' END AS role FROM (SELECT *, first_value(is_reserved) OVER \
+         (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank {ROWS}) AS has_reserved_copy FROM \
+         (SELECT *, rank <= test_end AND (membership <> 'public' OR rank > attack_end) AS is_reserved FROM ranked))"
+        )
+    }
+
+    /// Position and number of examples of the first user with nothing left to train on.
+    pub(super) fn without_rest(&self) -> String {
+        "SELECT at, n FROM members JOIN \
+         (SELECT user_id, count(*) FILTER (WHERE role = 'train') AS n_train FROM labels GROUP BY user_id) AS trained \
+         ON members.user_id = trained.user_id \
+         WHERE test_end >= n OR (membership <> 'held_out' AND n_train = 0) ORDER BY at LIMIT 1"
+            .to_owned()
+    }
+
+    /// How many different texts a user has.
+    pub(super) fn n_texts(&self, at: u64) -> String {
+        format!(
+            "SELECT count(*) FROM (SELECT DISTINCT digest FROM ranked JOIN members ON ranked.user_id = members.user_id \
+             WHERE at = {at})"
+        )
+    }
+
+    /// Each example with its text and what it is used for, sorted by user and id.
+    pub(super) fn documents(&self) -> String {
+        let origin = self.origin("documents.");
+        format!(
+            "SELECT documents.user_id, documents.example_id, text{origin}, membership, role, rank FROM documents \
+             JOIN labels ON documents.user_id = labels.user_id AND documents.example_id = labels.example_id \
+             ORDER BY documents.user_id, documents.example_id"
+        )
+    }
+
+    /// How many examples are used for what.
+    pub(super) fn n_examples(&self) -> String {
+        let of = |role: &str| format!("count(*) FILTER (WHERE role = '{role}')");
+        let roles: Vec<String> = ["train", "validation", "test", "attack"].map(of).into();
+        format!("SELECT {}, count(*) FILTER (WHERE role IS NULL) FROM labels", roles.join(", "))
+    }
+
+    /// `sha256(salt + ":" + value)`, as in [`partition`](crate::partition).
+    fn hash(&self, name: &str, value: &str) -> String {
+        let Seed(salt) = self.0.seed.named(name);
+        format!("sha256('{salt:016x}:' || {value})")
+    }
+}
+
+/// A column's name in SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

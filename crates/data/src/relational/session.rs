@@ -1,0 +1,171 @@
+//! A session of the query engine, bounded in memory.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+
+use super::memory::TwoPools;
+use crate::CorpusError;
+
+/// Rows of a batch: a merge holds some of each run that it merges, and rows have texts.
+const BATCH_ROWS: usize = 1024;
+
+/// Batches that are made before the last is used.
+const BATCHES_AHEAD: usize = 4;
+
+/// Tables by name, and the threads that work on them.
+pub(super) struct Session {
+    /// For joins of which one side is of users, or as few.
+    context: SessionContext,
+    /// The same tables, for joins of two long sides.
+    merging: SessionContext,
+    runtime: Runtime,
+    work: PathBuf,
+}
+
+impl Session {
+    /// A session that spills to `work` what does not fit in the memory.
+    pub(super) fn new(
+        work: &Path,
+        memory_bytes: usize,
+        n_threads: NonZeroUsize,
+    ) -> Result<Self, CorpusError> {
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| CorpusError::relational("starting", source);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TwoPools::new(memory_bytes)))
+            .with_temp_file_path(work)
+            .build_arc()
+            .map_err(|error| failed(error.into()))?;
+        let mut config =
+            SessionConfig::new().with_target_partitions(n_threads.get()).with_batch_size(BATCH_ROWS);
+        let options = config.options_mut();
+        options.execution.parquet.schema_force_view_types = false;
+        // Tables of the work folder are read once or twice: pressing them costs more than writing them.
+        options.execution.parquet.compression = Some("snappy".to_owned());
+        options.execution.parquet.dictionary_enabled = Some(false);
+        options.execution.parquet.statistics_enabled = Some("chunk".to_owned());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(n_threads.get()).build();
+        let runtime = runtime.map_err(|error| failed(error.into()))?;
+        // A hash join holds one side whole; a merge join, which takes two partitions, writes to the disk what does not fit.
+        let mut merging = config.clone().with_target_partitions(n_threads.get().max(2));
+        merging.options_mut().optimizer.prefer_hash_join = false;
+        Ok(Self {
+            context: SessionContext::new_with_config_rt(config, environment.clone()),
+            merging: SessionContext::new_with_config_rt(merging, environment),
+            runtime,
+            work: work.to_owned(),
+        })
+    }
+
+    /// Parquet files as a table.
+    pub(super) fn register(&self, name: &str, files: &[PathBuf]) -> Result<(), CorpusError> {
+        let paths: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        self.run(name, async {
+            self.name(name, self.context.read_parquet(paths, ParquetReadOptions::default()).await?)
+        })
+    }
+
+    /// A query under a name, made anew whenever it is read.
+    pub(super) fn view(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+        self.run(name, async { self.name(name, self.context.sql(sql).await?) })
+    }
+
+    /// A query's rows in a file of the work folder, as a table.
+    pub(super) fn keep(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+        self.keep_by(&self.context, name, sql)
+    }
+
+    /// The same, where both sides of a join are long.
+    pub(super) fn keep_merged(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+        self.keep_by(&self.merging, name, sql)
+    }
+
+    fn keep_by(&self, context: &SessionContext, name: &str, sql: &str) -> Result<(), CorpusError> {
+        let path = self.work.join(format!("{name}.parquet"));
+        let shown = path.to_string_lossy().into_owned();
+        self.run(name, async {
+            let options = DataFrameWriteOptions::new().with_single_file_output(true);
+            context.sql(sql).await?.write_parquet(&shown, options, None).await.map(drop)
+        })?;
+        self.register(name, &[path])
+    }
+
+    /// Whole numbers from 0 on: the columns of the first row, if there is one.
+    pub(super) fn first<const N: usize>(&self, sql: &str) -> Result<Option<[u64; N]>, CorpusError> {
+        self.run("counting", async {
+            let batches = self.context.sql(sql).await?.collect().await?;
+            let batch = batches.iter().find(|batch| batch.num_rows() > 0);
+            batch.map(numbers).transpose()
+        })
+    }
+
+    /// As [`Self::first`], of a query that always has a row.
+    pub(super) fn counts<const N: usize>(&self, sql: &str) -> Result<[u64; N], CorpusError> {
+        let counts = self.first(sql)?;
+        counts.ok_or_else(|| CorpusError::relational("counting", "a count has no row".into()))
+    }
+
+    pub(super) fn count(&self, sql: &str) -> Result<u64, CorpusError> {
+        self.counts(sql).map(|[count]| count)
+    }
+
+    fn name(&self, name: &str, rows: DataFrame) -> Result<(), DataFusionError> {
+        let table = rows.into_view();
+        self.merging.register_table(name, table.clone())?;
+        self.context.register_table(name, table).map(drop)
+    }
+
+    /// Hands on the rows of a sorted query as they come, while the next are made.
+    pub(super) fn each_batch(
+        &self,
+        sql: &str,
+        each: &mut dyn FnMut(&RecordBatch) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
+        let mut stream =
+            self.run("documents", async { self.merging.sql(sql).await?.execute_stream().await })?;
+        let (send, mut receive) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+        self.runtime.spawn(async move {
+            while let Some(batch) = stream.next().await {
+                // Nobody listens any more where a row could not be used.
+                if send.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
+        while let Some(batch) = self.runtime.block_on(receive.recv()) {
+            each(&batch.map_err(|error| CorpusError::relational("documents", error.into()))?)?;
+        }
+        Ok(())
+    }
+
+    fn run<T>(
+        &self,
+        step: &str,
+        work: impl Future<Output = Result<T, DataFusionError>>,
+    ) -> Result<T, CorpusError> {
+        self.runtime.block_on(work).map_err(|error| CorpusError::relational(step, error.into()))
+    }
+}
+
+fn numbers<const N: usize>(batch: &RecordBatch) -> Result<[u64; N], DataFusionError> {
+    let mut numbers = [0; N];
+    for (number, column) in numbers.iter_mut().zip(batch.columns()) {
+        let column = cast(column, &DataType::Int64)?;
+        let column = column.as_any().downcast_ref::<Int64Array>();
+        let value = column.filter(|column| column.is_valid(0)).map(|column| column.value(0));
+        let value = value.and_then(|value| u64::try_from(value).ok());
+        *number = value.ok_or_else(|| DataFusionError::Execution("a count is no number".to_owned()))?;
+    }
+    Ok(numbers)
+}

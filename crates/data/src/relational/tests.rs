@@ -1,0 +1,255 @@
+//! The plan against the function that it repeats.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+use std::sync::Arc;
+use tempfile::TempDir;
+use userprint_core::Origin;
+
+use super::*;
+use crate::{Corpus, CorpusRow, InMemoryCorpus, Partition, partition};
+
+const SPLIT: UserSplit =
+    UserSplit { public: 0.2, held_in: 0.5, validation: 0.1, test: 0.1, attack: 0.2, min_examples: 6 };
+
+fn split(with_ids: bool) -> RelationalSplit {
+    RelationalSplit {
+        columns: Columns {
+            user_id: "user".to_owned(),
+            text: "a \"text\"".to_owned(),
+            example_id: with_ids.then(|| "id".to_owned()),
+            ..Columns::default()
+        },
+        split: SPLIT,
+        max_examples: None,
+        duplicates: Duplicates::Kept,
+        seed: Seed(7),
+        memory_bytes: 256 << 20,
+        n_threads: NonZeroUsize::new(2).expect("2 is above 0"),
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Rows of some 30 users, of which some have few, and of texts that come again within users and across them.
+fn rows(rng: &mut impl Rng, with_ids: bool) -> Vec<CorpusRow> {
+    let mut rows = Vec::new();
+    for user in 0..30 {
+        for example in 0..rng.random_range(1..40) {
+            let text = match rng.random_range(0..4) {
+                0 => format!("often {}", rng.random_range(0..5)),
+                1 => format!("own {user} {}", rng.random_range(0..9)),
+                _ => format!("text {user} {example} ünï\ncode's"),
+            };
+            let example_id = with_ids.then(|| format!("{}", example * 7 % 41));
+            rows.push(CorpusRow {
+                user_id: format!("user {user}"),
+                example_id,
+                text,
+                origin: Origin::default(),
+            });
+        }
+    }
+    rows
+}
+
+fn write(path: &Path, rows: &[CorpusRow]) {
+    let user: StringArray = rows.iter().map(|row| Some(&row.user_id)).collect();
+    let text: StringArray = rows.iter().map(|row| Some(&row.text)).collect();
+    let id: Int64Array =
+        rows.iter().map(|row| row.example_id.as_ref().map(|id| id.parse().expect("a number"))).collect();
+    let columns =
+        [("a \"text\"", Arc::new(text) as ArrayRef), ("id", Arc::new(id)), ("user", Arc::new(user))];
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let file = fs::File::create(path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+}
+
+fn run(split: &RelationalSplit, files: &[PathBuf], to: &Path) -> Result<SplitCounts, CorpusError> {
+    split.run(files, to, &mut |_| {})
+}
+
+/// Users and texts of the documents, row by row.
+fn texts(folder: &Path) -> Vec<(String, String)> {
+    let file = fs::File::open(folder.join(DOCUMENTS)).expect("documents");
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").build().expect("a reader");
+    let mut texts = Vec::new();
+    for batch in batches.map(|batch| batch.expect("rows")) {
+        let column = |name| {
+            batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>())
+        };
+        let (users, own) = (column("user_id").expect("users"), column("text").expect("texts"));
+        texts.extend(
+            (0..batch.num_rows()).map(|row| (users.value(row).to_owned(), own.value(row).to_owned())),
+        );
+    }
+    texts
+}
+
+/// The plan's split is the function's, with the texts of the corpus.
+fn assert_is(found: &Path, counts: SplitCounts, rows: Vec<CorpusRow>, split: &RelationalSplit) {
+    let corpus = InMemoryCorpus::from_rows(rows).expect("sound rows");
+    let expected = partition(&corpus, &split.split, split.seed).expect("enough users");
+    let partition = Partition::read_parquet(&found.join(DOCUMENTS)).expect("a partition");
+    assert_eq!(partition, expected);
+    let kept = |user: &&userprint_core::UserId| expected.users.contains(user);
+    let expected_texts =
+        corpus.users().iter().enumerate().filter(|(_, user)| kept(user)).flat_map(|(idx, user)| {
+            let examples = corpus.examples(userprint_core::UserIdx(idx as u32)).expect("in memory");
+            examples.into_iter().map(|example| (user.as_str().to_owned(), example.text))
+        });
+    assert_eq!(texts(found), expected_texts.collect::<Vec<_>>());
+    assert_eq!(counts.n_users.iter().sum::<u64>(), expected.users.len() as u64);
+    assert_eq!(counts.n_examples.iter().sum::<u64>(), expected.roles.values().len() as u64);
+    assert_eq!(counts.n_dropped, u64::from(expected.n_dropped));
+}
+
+#[test]
+fn the_plan_is_the_function() {
+    let mut rng = Seed(3).rng();
+    for (case, with_ids) in [true, false, true, false].into_iter().enumerate() {
+        let (folder, rows) = (folder(), rows(&mut rng, with_ids));
+        let file = folder.path().join("corpus.parquet");
+        write(&file, &rows);
+        let split = RelationalSplit { seed: Seed(case as u64), ..split(with_ids) };
+        let counts = run(&split, &[file], folder.path()).expect("a split");
+        assert_eq!((counts.n_rows, counts.n_duplicates), (rows.len() as u64, 0));
+        assert_is(folder.path(), counts, rows, &split);
+        assert!(!folder.path().join("work").exists());
+    }
+}
+
+/// Whatever the order of rows, files, formats and threads.
+#[test]
+fn equal_splits_have_equal_bytes() {
+    let mut rng = Seed(4).rng();
+    for with_ids in [true, false] {
+        let mut rows = rows(&mut rng, with_ids);
+        let bytes = |rows: &[CorpusRow], n_files: usize, split: &RelationalSplit| {
+            let folder = folder();
+            let files = rows.chunks(rows.len().div_ceil(n_files)).enumerate().map(|(at, rows)| {
+                let file = folder.path().join(format!("{at}.parquet"));
+                write(&file, rows);
+                file
+            });
+            let files: Vec<PathBuf> = files.collect();
+            run(split, &files, folder.path()).expect("a split");
+            fs::read(folder.path().join(DOCUMENTS)).expect("documents")
+        };
+        let expected = bytes(&rows, 1, &split(with_ids));
+        rows.shuffle(&mut rng);
+        let one = NonZeroUsize::MIN;
+        assert!(bytes(&rows, 3, &RelationalSplit { n_threads: one, ..split(with_ids) }) == expected);
+    }
+}
+
+#[test]
+fn one_of_equal_texts_stays() {
+    let (folder, rows) = (folder(), rows(&mut Seed(5).rng(), true));
+    let file = folder.path().join("corpus.parquet");
+    write(&file, &rows);
+    let mut sorted = rows.clone();
+    sorted.sort_by(|a, b| (&a.user_id, &a.example_id).cmp(&(&b.user_id, &b.example_id)));
+    let mut seen = BTreeSet::new();
+    sorted.retain(|row| seen.insert((row.user_id.clone(), row.text.clone())));
+    let split = RelationalSplit { duplicates: Duplicates::OneAUser, ..split(true) };
+    let counts = run(&split, std::slice::from_ref(&file), folder.path()).expect("a split");
+    assert_eq!(counts.n_duplicates, (rows.len() - sorted.len()) as u64);
+    assert_is(folder.path(), counts, sorted, &split);
+
+    let split = RelationalSplit { duplicates: Duplicates::OneInAll, ..split };
+    let counts = run(&split, &[file], folder.path()).expect("a split");
+    let texts = texts(folder.path());
+    let distinct: BTreeSet<&String> = texts.iter().map(|(_, text)| text).collect();
+    assert!(distinct.len() == texts.len() && counts.n_duplicates > (rows.len() - seen.len()) as u64);
+}
+
+/// Other formats, and times and sources, go through the readers.
+#[test]
+fn lines_of_json_are_split_alike() {
+    let (folder, rows) = (folder(), rows(&mut Seed(6).rng(), false));
+    let file = folder.path().join("corpus.jsonl");
+    let line = |row: &CorpusRow| {
+        serde_json::json!({"user": row.user_id, "a \"text\"": row.text, "when": "2009-11-10"}).to_string()
+    };
+    fs::write(&file, rows.iter().map(line).collect::<Vec<_>>().join("\n")).expect("written");
+    let mut split = split(false);
+    split.columns.timestamp = Some("when".to_owned());
+    let counts = run(&split, &[file], folder.path()).expect("a split");
+    assert_is(folder.path(), counts, rows, &split);
+    let documents = fs::File::open(folder.path().join(DOCUMENTS)).expect("documents");
+    let schema = ParquetRecordBatchReaderBuilder::try_new(documents).expect("Parquet").schema().clone();
+    assert!(schema.field_with_name("timestamp_s").is_ok() && schema.field_with_name("source").is_err());
+}
+
+/// The error that the readers and the function have.
+#[track_caller]
+fn check_error(
+    rows: &[CorpusRow],
+    with_ids: bool,
+    change: impl FnOnce(&mut RelationalSplit),
+    expected: &str,
+) {
+    let folder = folder();
+    let file = folder.path().join("corpus.parquet");
+    write(&file, rows);
+    let mut split = split(with_ids);
+    change(&mut split);
+    let error = run(&split, &[file], folder.path()).expect_err("it must be refused").to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn what_the_function_refuses_is_refused() {
+    let rows = rows(&mut Seed(8).rng(), true);
+    let changed = |at: usize, change: fn(&mut CorpusRow)| {
+        let mut rows = rows.clone();
+        change(&mut rows[at]);
+        rows
+    };
+    check_error(
+        &changed(5, |row| row.text = " \u{2003}\n".to_owned()),
+        true,
+        |_| {},
+        "row 6: column `a \"text\"` is empty",
+    );
+    check_error(&changed(0, |row| row.user_id.clear()), false, |_| {}, "row 1: column `user` is empty");
+    let first = rows[0].clone();
+    let mut twice = rows.clone();
+    twice.push(CorpusRow { text: "another".to_owned(), ..first });
+    let last = format!("row {}: the user and example id of row 1 again", twice.len());
+    check_error(&twice, true, |_| {}, &last);
+    check_error(&[], true, |_| {}, "has no rows");
+    check_error(&rows, true, |split| split.split.min_examples = 41, "have at least 41 examples");
+    check_error(
+        &rows,
+        true,
+        |split| (split.split.min_examples, split.split.attack) = (1, 0.7),
+        "at least one left to train on",
+    );
+    check_error(&rows, true, |split| split.columns.text = "txt".to_owned(), "`txt`");
+    check_error(&rows, true, |split| split.split.held_in = 1.0, "setting `held_in`");
+    check_error(&rows, true, |split| split.memory_bytes = 1 << 10, "give it more memory");
+}
+
+#[test]
+fn users_with_too_many_examples_are_dropped() {
+    let (folder, rows) = (folder(), rows(&mut Seed(9).rng(), true));
+    let file = folder.path().join("corpus.parquet");
+    write(&file, &rows);
+    let split = RelationalSplit { max_examples: Some(20), ..split(true) };
+    run(&split, &[file], folder.path()).expect("a split");
+    let partition = Partition::read_parquet(&folder.path().join(DOCUMENTS)).expect("a partition");
+    assert!(partition.users.len() > 5 && partition.example_ids.rows().all(|ids| ids.len() <= 20));
+}

@@ -1,0 +1,113 @@
+//! `userprint corpus`: splits and counts of corpora in files.
+
+use serde_json::{Value, json};
+
+use crate::experiment_folder::ExperimentFolder;
+
+/// Forty users with 3 to 42 texts, of which every tenth is the user's first again.
+fn folder() -> ExperimentFolder {
+    let folder = ExperimentFolder::new("");
+    let line = |user: u32, text: u32| {
+        let text = if text % 10 == 9 { 0 } else { text };
+        json!({"who": user, "body": format!("user {user} says {text} words")}).to_string()
+    };
+    let lines: Vec<String> =
+        (0..40).flat_map(|user| (0..user + 3).map(move |text| line(user, text))).collect();
+    folder.write("corpus.jsonl", lines.join("\n"));
+    folder
+}
+
+const COLUMNS: [&str; 5] = ["corpus.jsonl", "--user-id", "who", "--text", "body"];
+
+fn told<'a>(command: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    ["corpus", command].iter().chain(&COLUMNS).chain(rest).copied().collect()
+}
+
+#[test]
+fn a_split_counts_what_it_wrote() {
+    let folder = folder();
+    let args =
+        told("split", &["--out", "split", "--duplicates", "one-a-user", "--min-examples", "10", "--json"]);
+    let said = folder.userprint(&args).assert_success();
+    let counts = serde_json::from_str::<Value>(&said.stdout).expect("--json prints JSON")["counts"].clone();
+    assert_eq!(counts["n_rows"], (3..43).sum::<u32>());
+    // User u has ⌊(u + 3) / 10⌋ copies, and is kept with at least 10 texts without them.
+    assert_eq!(counts["n_duplicates"], (3..43).map(|n| n / 10).sum::<u32>());
+    let kept: Vec<u32> = (3..43).map(|n| n - n / 10).filter(|&n| n >= 10).collect();
+    assert_eq!(counts["n_dropped"], 40 - kept.len());
+    let n_examples: u64 = (0..5).filter_map(|role| counts["n_examples"][role].as_u64()).sum();
+    assert_eq!(n_examples, u64::from(kept.iter().sum::<u32>()));
+    let first = folder.read("split/documents.parquet");
+    let words = folder.userprint(&told(
+        "split",
+        &["--out", "again", "--duplicates", "one-a-user", "--min-examples", "10", "--threads", "1"],
+    ));
+    assert!(words.assert_success().stdout.contains("held in"));
+    assert!(folder.read("again/documents.parquet") == first, "the same seed gives the same file");
+    assert!(!folder.path("split/work").exists());
+}
+
+#[test]
+fn an_inspection_counts_and_warns() {
+    let folder = folder();
+    let found: Value =
+        serde_json::from_str(&folder.userprint(&told("inspect", &["--json"])).assert_success().stdout)
+            .expect("JSON");
+    assert_eq!((&found["n_users"], &found["n_examples"]), (&json!(40), &json!((3..43).sum::<u32>())));
+    assert_eq!(found["n_words"], 5 * (3..43).sum::<u32>());
+    assert_eq!(found["n_copies_within"], (3..43).map(|n| n / 10).sum::<u32>());
+    assert_eq!(found["n_shared_texts"], 0);
+    let said = folder.userprint(&told("inspect", &[])).assert_success().stdout;
+    for words in
+        ["3 / 13 / 23 / 32 / 42 a user", "needs 100 held-out users", "--duplicates one-a-user", "32-63"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!folder.path("corpus.jsonl.userprint").exists());
+}
+
+#[test]
+fn what_cannot_be_split_is_refused() {
+    let folder = folder();
+    let check = |args: Vec<&str>, words: &str| {
+        let said = folder.userprint(&args);
+        said.assert_refused();
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    };
+    check(told("split", &["--out", "split", "--min-examples", "42"]), "have at least 42 examples");
+    check(told("split", &["--out", "split", "--attack", "0.9"]), "validation + test + attack");
+    check(vec!["corpus", "split", "corpus.jsonl", "--out", "split"], "`user_id`");
+    check(vec!["corpus", "inspect", "nothing.parquet"], "nothing.parquet");
+    folder.write("cut.jsonl", "{\"who\": 1, \"body\": \"te");
+    check(vec!["corpus", "inspect", "cut.jsonl", "--user-id", "who", "--text", "body"], "cut.jsonl, line 1");
+}
+
+/// Users, documents, and documents of the users at 0, 25, 50, 75 and 100 %, as the corpora's own table has them.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn real_corpora_have_what_is_said_of_them() {
+    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora");
+    if !shared.exists() {
+        eprintln!("SKIPPED: there is no ../shared/corpora");
+        return;
+    }
+    let folder = ExperimentFolder::new("");
+    for (name, words) in [
+        ("enron_aeslc", ["56", "7,764 (10 / 23 / 65 / 155 / 991 a user"]),
+        ("news_domains", ["113", "4,646 (10 / 18 / 53 / 60 / 60 a user"]),
+        ("acl_abstracts", ["453", "17,311 (20 / 24 / 32 / 46 / 120 a user"]),
+        ("usenet_20news", ["96", "2,322 (15 / 16 / 19 / 28 / 119 a user"]),
+        ("delving_forum", ["80", "2,766 (10 / 14 / 22 / 40 / 283 a user"]),
+        ("tc39_notes", ["90", "7,403 (21 / 37 / 92 / 120 / 120 a user"]),
+        ("reuters_c50", ["50", "4,960 (95 / 99 / 100 / 100 / 100 a user"]),
+    ] {
+        let file = shared.join(format!("{name}.parquet"));
+        let file = file.to_str().expect("UTF-8");
+        let said = folder.userprint(&["corpus", "inspect", file, "--work", "work"]).assert_success().stdout;
+        let [users, documents] = words;
+        assert!(
+            said.contains(&format!("users      {users}\n")) && said.contains(documents),
+            "{name}: {said}"
+        );
+    }
+}
