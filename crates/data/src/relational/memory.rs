@@ -8,7 +8,7 @@ use datafusion::execution::memory_pool::{
 };
 
 /// The part of the memory that sorts and joins may fill before they write to the disk.
-const SPILLED: f64 = 0.4;
+const SPILLED: f64 = 0.5;
 
 /// A pool that keeps some memory for what cannot write to the disk.
 ///

@@ -7,6 +7,7 @@ mod documents_file;
 mod gather;
 mod inspection;
 mod memory;
+mod pieces;
 mod plan;
 mod session;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use userprint_core::Seed;
 
 use self::documents_file::DocumentsFile;
 pub use self::inspection::Inspection;
+use self::pieces::{Pieces, piece_bytes};
 use self::plan::Plan;
 use self::session::Session;
 use crate::{Columns, CorpusError, UserSplit, read_rows};
@@ -133,7 +135,8 @@ impl RelationalSplit {
         session.keep("sizes", &plan.sizes())?;
         let [n_users, n_all] = session.counts(&plan.n_users())?;
         let sizes = self.split.user_counts(n_users as usize, (n_all - n_users) as usize)?;
-        session.keep("members", &plan.members(sizes))?;
+        let piece_bytes = piece_bytes(session.count(&plan.n_bytes())?, self.memory_bytes);
+        session.keep("members", &plan.members(sizes, piece_bytes))?;
         on_step(SplitStep::Begun("ranking examples"));
         session.keep("ranked", &plan.ranked())?;
         self.check_ids(&session, &plan, files)?;
@@ -143,11 +146,26 @@ impl RelationalSplit {
         let total = n_examples.iter().sum();
         let mut written = 0;
         let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), n_all - n_users, self.seed);
-        session.each_batch(&plan.documents(), &mut |batch| {
-            on_step(SplitStep::Documents { written, total });
-            written += batch.num_rows() as u64;
-            file.push(batch)
-        })?;
+        let mut write = |sql: &str| {
+            session.each_batch(sql, &mut |batch| {
+                on_step(SplitStep::Documents { written, total });
+                written += batch.num_rows() as u64;
+                file.push(batch)
+            })
+        };
+        if session.count(&plan.n_pieces())? == 1 {
+            write(&plan.documents("documents", None))?;
+        } else {
+            let mut pieces = Pieces::new(work);
+            session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
+            for (number, path) in pieces.finish()? {
+                let table = format!("piece_{number}");
+                session.register(&table, std::slice::from_ref(&path))?;
+                write(&plan.documents(&table, Some(number)))?;
+                fs::remove_file(&path)
+                    .map_err(|error| CorpusError::NotWritten { file: path, source: error.into() })?;
+            }
+        }
         file.finish()?;
         let n_duplicates = n_rows - n_kept;
         let [n_public, n_held_in, n_held_out] = sizes.map(|n| n as u64);

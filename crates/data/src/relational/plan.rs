@@ -64,7 +64,7 @@ impl<'a> Plan<'a> {
 
     /// Each example without its text, and of equal texts those that stay.
     pub(super) fn keys(&self) -> String {
-        let keys = "SELECT user_id, example_id, sha256(text) AS digest FROM documents";
+        let keys = "SELECT user_id, example_id, sha256(text) AS digest, octet_length(text) AS n_bytes FROM documents";
         let first = match self.0.duplicates {
             Duplicates::Kept => return keys.to_owned(),
             Duplicates::OneAUser => format!("PARTITION BY user_id, digest ORDER BY example_id {ROWS}"),
@@ -76,13 +76,13 @@ impl<'a> Plan<'a> {
             }
         };
         format!(
-            "SELECT user_id, example_id, digest FROM \
+            "SELECT user_id, example_id, digest, n_bytes FROM \
              (SELECT *, row_number() OVER ({first}) AS place FROM ({keys})) WHERE place = 1"
         )
     }
 
     pub(super) fn sizes(&self) -> String {
-        "SELECT user_id, count(*) AS n FROM keys GROUP BY user_id".to_owned()
+        "SELECT user_id, count(*) AS n, sum(n_bytes) AS n_bytes FROM keys GROUP BY user_id".to_owned()
     }
 
     fn is_kept(&self) -> String {
@@ -96,8 +96,14 @@ impl<'a> Plan<'a> {
         format!("SELECT count(*) FILTER (WHERE {}), count(*) FROM sizes", self.is_kept())
     }
 
-    /// Kept users with membership, position, and the ranks up to which examples are reserved.
-    pub(super) fn members(&self, [n_public, n_held_in, _]: [usize; 3]) -> String {
+    /// Bytes of the texts of kept users.
+    pub(super) fn n_bytes(&self) -> String {
+        format!("SELECT coalesce(sum(n_bytes), 0) FROM sizes WHERE {}", self.is_kept())
+    }
+
+    /// Kept users with membership, position, the ranks up to which examples are reserved, and the piece that they are in: users
+    /// one after the other, up to so many bytes of texts, as many more as the last one has.
+    pub(super) fn members(&self, [n_public, n_held_in, _]: [usize; 3], piece_bytes: u64) -> String {
         let UserSplit { attack, validation, test, .. } = self.0.split;
         let share = |fraction: f64| match fraction > 0.0 {
             true => format!("least(n, greatest(1, CAST(round(CAST({fraction:?} AS DOUBLE) * n) AS BIGINT)))"),
@@ -105,10 +111,11 @@ impl<'a> Plan<'a> {
         };
         let (attack, validation, test) = (share(attack), share(validation), share(test));
         format!(
-            "SELECT user_id, n, at, {attack} AS attack_end, {attack} + {validation} AS validation_end, \
+            "SELECT user_id, n, at, (bytes_until - n_bytes) / {piece_bytes} AS piece, {attack} AS attack_end, {attack} + {validation} AS validation_end, \
              {attack} + {validation} + {test} AS test_end, CASE WHEN place <= {n_public} THEN 'public' \
              WHEN place <= {} THEN 'held_in' ELSE 'held_out' END AS membership FROM \
-             (SELECT user_id, n, row_number() OVER (ORDER BY {}, user_id {ROWS}) AS place, \
+             (SELECT user_id, n, n_bytes, sum(n_bytes) OVER (ORDER BY user_id {ROWS}) AS bytes_until, \
+             row_number() OVER (ORDER BY {}, user_id {ROWS}) AS place, \
              row_number() OVER (ORDER BY user_id {ROWS}) - 1 AS at FROM sizes WHERE {})",
             n_public + n_held_in,
             self.hash("membership", "user_id"),
@@ -120,10 +127,11 @@ impl<'a> Plan<'a> {
     pub(super) fn ranked(&self) -> String {
         let hash = self.hash("roles", "keys.user_id || ':' || keys.example_id");
         format!(
-            "SELECT user_id, example_id, digest, membership, attack_end, validation_end, test_end, \
+            "SELECT user_id, example_id, digest, membership, piece, attack_end, validation_end, test_end, \
              row_number() OVER (PARTITION BY user_id ORDER BY hash, example_id {ROWS}) AS rank, \
              lag(example_id) OVER (PARTITION BY user_id ORDER BY hash, example_id {ROWS}) AS id_before FROM \
-             (SELECT keys.user_id, example_id, digest, {hash} AS hash, membership, attack_end, validation_end, test_end \
+             (SELECT keys.user_id, example_id, digest, {hash} AS hash, membership, piece, \
+             attack_end, validation_end, test_end \
              FROM keys JOIN members ON keys.user_id = members.user_id)"
         )
     }
@@ -137,7 +145,7 @@ impl<'a> Plan<'a> {
     pub(super) fn labels(&self) -> String {
         // A public user's share for the attack is trained on.
         format!(
-            "SELECT user_id, example_id, membership, rank, CASE \
+            "SELECT user_id, example_id, membership, piece, rank, CASE \
          WHEN is_reserved AND rank <= attack_end THEN 'attack' \
          WHEN is_reserved AND rank <= validation_end THEN 'validation' \
          WHEN is_reserved THEN 'test' \
@@ -165,13 +173,30 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// Each example with its text and what it is used for, sorted by user and id.
-    pub(super) fn documents(&self) -> String {
+    /// Pieces that there are.
+    pub(super) fn n_pieces(&self) -> String {
+        "SELECT count(DISTINCT piece) FROM members".to_owned()
+    }
+
+    /// Documents of kept users, in any order, with their piece last.
+    pub(super) fn routed(&self) -> String {
         let origin = self.origin("documents.");
         format!(
-            "SELECT documents.user_id, documents.example_id, text{origin}, membership, role, rank FROM documents \
-             JOIN labels ON documents.user_id = labels.user_id AND documents.example_id = labels.example_id \
-             ORDER BY documents.user_id, documents.example_id"
+            "SELECT documents.user_id, example_id, text{origin}, piece FROM documents \
+             JOIN members ON documents.user_id = members.user_id"
+        )
+    }
+
+    /// Each example of a table, all of one piece or all there are, with its text and what it is used for, sorted by user and
+    /// id.
+    pub(super) fn documents(&self, table: &str, piece: Option<i64>) -> String {
+        let origin = self.origin(&format!("{table}."));
+        let own = piece.map_or(String::new(), |piece| format!(" WHERE piece = {piece}"));
+        format!(
+            "SELECT {table}.user_id, {table}.example_id, text{origin}, membership, role, rank FROM {table} \
+             JOIN (SELECT user_id, example_id, membership, role, rank FROM labels{own}) AS own \
+             ON {table}.user_id = own.user_id AND {table}.example_id = own.example_id \
+             ORDER BY {table}.user_id, {table}.example_id"
         )
     }
 

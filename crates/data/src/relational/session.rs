@@ -17,9 +17,6 @@ use tokio::runtime::Runtime;
 use super::memory::TwoPools;
 use crate::CorpusError;
 
-/// Rows of a batch: a merge holds some of each run that it merges, and rows have texts.
-const BATCH_ROWS: usize = 1024;
-
 /// Batches that are made before the last is used.
 const BATCHES_AHEAD: usize = 4;
 
@@ -47,10 +44,11 @@ impl Session {
             .with_temp_file_path(work)
             .build_arc()
             .map_err(|error| failed(error.into()))?;
-        let mut config =
-            SessionConfig::new().with_target_partitions(n_threads.get()).with_batch_size(BATCH_ROWS);
+        let mut config = SessionConfig::new().with_target_partitions(n_threads.get());
         let options = config.options_mut();
+        // Views of strings keep all the buffers that they once came from, in memory and in its accounts.
         options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
         // Tables of the work folder are read once or twice: pressing them costs more than writing them.
         options.execution.parquet.compression = Some("snappy".to_owned());
         options.execution.parquet.dictionary_enabled = Some(false);
@@ -126,14 +124,14 @@ impl Session {
         self.context.register_table(name, table).map(drop)
     }
 
-    /// Hands on the rows of a sorted query as they come, while the next are made.
+    /// Hands on a query's rows as they come, while the next are made.
     pub(super) fn each_batch(
         &self,
         sql: &str,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), CorpusError>,
     ) -> Result<(), CorpusError> {
         let mut stream =
-            self.run("documents", async { self.merging.sql(sql).await?.execute_stream().await })?;
+            self.run("documents", async { self.context.sql(sql).await?.execute_stream().await })?;
         let (send, mut receive) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
         self.runtime.spawn(async move {
             while let Some(batch) = stream.next().await {

@@ -154,6 +154,43 @@ fn equal_splits_have_equal_bytes() {
     }
 }
 
+/// Memory for a few of the users at a time.
+#[test]
+fn a_split_in_pieces_is_the_same() {
+    let rows = many_rows();
+    let bytes = |memory_bytes| {
+        let folder = folder();
+        let file = folder.path().join("corpus.parquet");
+        write(&file, &rows);
+        let split = RelationalSplit { memory_bytes, ..split(true) };
+        run(&split, &[file], folder.path()).expect("a split");
+        fs::read(folder.path().join(DOCUMENTS)).expect("documents")
+    };
+    // Texts have 16 MB, of which pieces of 8 and of 32 MiB have less and more.
+    assert!(bytes(64 << 20) == bytes(256 << 20));
+}
+
+/// Eighty users with 50 texts of about four thousand bytes each.
+fn many_rows() -> Vec<CorpusRow> {
+    let mut rows = rows(&mut Seed(11).rng(), true);
+    for user in 0..80 {
+        let text = |example| format!("user {user} example {example} {}", "of many words ".repeat(290));
+        rows.extend((0..50).map(|example| CorpusRow {
+            user_id: format!("writer {user}"),
+            example_id: Some(example.to_string()),
+            text: text(example),
+            origin: Origin::default(),
+        }));
+    }
+    rows
+}
+
+#[test]
+fn pieces_are_at_most_so_many() {
+    assert_eq!(pieces::piece_bytes(10, 80), 10);
+    assert_eq!(pieces::piece_bytes(500_000, 80), 1000);
+}
+
 #[test]
 fn one_of_equal_texts_stays() {
     let (folder, rows) = (folder(), rows(&mut Seed(5).rng(), true));
