@@ -37,18 +37,16 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// The number of examples that this fraction of all users has at most, with a straight line between two users.
+    /// Examples of the user at this fraction of all, by size: of the nearest user, where the fraction falls between two.
     ///
     /// ```
     /// use userprint_data::relational::Inspection;
     /// let users_by_size = [(2, 1), (3, 2), (9, 1)].into();
     /// let inspection = Inspection { n_users: 4, users_by_size, ..Inspection::default() };
-    /// assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|at| inspection.percentile(at)), [2.0, 2.75, 3.0, 4.5, 9.0]);
+    /// assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|at| inspection.percentile(at)), [2, 3, 3, 3, 9]);
     /// ```
-    pub fn percentile(&self, fraction: f64) -> f64 {
-        let position = fraction * self.n_users.saturating_sub(1) as f64;
-        let (below, above) = (self.size_at(position.floor() as u64), self.size_at(position.ceil() as u64));
-        below as f64 + (above as f64 - below as f64) * position.fract()
+    pub fn percentile(&self, fraction: f64) -> u64 {
+        self.size_at((fraction * self.n_users.saturating_sub(1) as f64).round_ties_even() as u64)
     }
 
     /// Examples of the user at this place, from 0, by size.

@@ -49,9 +49,8 @@ impl InspectArgs {
 
     fn words(&self, inspection: &Inspection) -> String {
         let Inspection { n_users, n_examples, n_words, n_bytes, .. } = *inspection;
-        let percentiles = [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|at| grouped(inspection.percentile(at).round() as u64))
-            .join(" / ");
+        let percentiles =
+            [0.0, 0.25, 0.5, 0.75, 1.0].map(|at| grouped(inspection.percentile(at))).join(" / ");
         let per_user = n_words as f64 / n_users as f64;
         let rows = [
             ("users", grouped(n_users)),
