@@ -8,11 +8,11 @@ use datafusion::execution::memory_pool::{
 };
 
 /// The part of the memory that sorts and joins may fill before they write to the disk.
-const SPILLED: f64 = 0.5;
+const SPILLED: f64 = 0.3;
 
 /// A pool that keeps some memory for what cannot write to the disk.
 ///
-/// Sorts that may fill everything leave nothing for their merges, which take about as much again, and then fail.
+/// Sorts that may fill everything leave nothing for their merges, which take up to twice as much again, and then fail.
 #[derive(Debug)]
 pub(super) struct TwoPools {
     spilled: FairSpillPool,
