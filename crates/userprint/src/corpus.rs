@@ -96,7 +96,7 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A folder beside the file or in the system's, for what does not fit in memory.
+/// A folder beside the file, for what does not fit in memory.
 fn work_folder(beside: &Path) -> PathBuf {
     let mut name = beside.as_os_str().to_owned();
     name.push(".userprint");

@@ -22,7 +22,7 @@ const BATCHES_AHEAD: usize = 4;
 
 /// Tables by name, and the threads that work on them.
 pub(super) struct Session {
-    /// For joins of which one side is of users, or as few.
+    /// For joins of which one side is of users, or of one piece.
     context: SessionContext,
     /// The same tables, for joins of two long sides.
     merging: SessionContext,
