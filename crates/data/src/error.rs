@@ -228,6 +228,39 @@ pub enum CorpusError {
         /// What a partition has.
         expected: &'static str,
     },
+    /// A file that does not come.
+    #[error("{url} cannot be downloaded; try again, or download it by other means and name it with `--from`")]
+    NotDownloaded {
+        /// Its address.
+        url: String,
+        /// What went wrong below.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A dump of which too much cannot be read.
+    #[error(
+        "{n_malformed} of {n_records} records are not what the dump's format says, expected at most a share of {limit} \
+         (the first: {first}); check that the files are that dump, or raise the share"
+    )]
+    TooManyMalformed {
+        /// Records that cannot be read.
+        n_malformed: u64,
+        /// Records so far.
+        n_records: u64,
+        /// The share that may be.
+        limit: f64,
+        /// Places of the first of them.
+        first: String,
+    },
+    /// A dump of which a recipe keeps nothing.
+    #[error(
+        "the recipe keeps none of {n_records} records, expected some; check that the files are that dump, of the years \
+         that the recipe wants"
+    )]
+    NothingKept {
+        /// Records of the files.
+        n_records: u64,
+    },
     /// A step of relational work that failed.
     #[error(
         "the corpus cannot be split: the step `{step}` failed; give it more memory, or more room on the disk of the \

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`split`], [`selection`], [`synthetic`], [`blind`],
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`split`], [`selection`], [`synthetic`], [`blind`],
 //! [`overlap`], [`wording`],
 //! [`error`].
 
@@ -13,7 +13,9 @@ mod origin;
 pub mod overlap;
 mod position;
 pub mod read;
+pub mod recipes;
 pub mod relational;
+mod rows_file;
 pub mod selection;
 pub mod split;
 pub mod synthetic;
@@ -28,6 +30,7 @@ pub use in_memory_corpus::{CorpusRow, ExampleIds, InMemoryCorpus};
 pub use overlap::near_copies;
 pub use position::Position;
 pub use read::{n_rows, read_corpus, read_rows};
+pub use recipes::{Preparation, Recipe};
 pub use relational::{Duplicates, Inspection, RelationalSplit, SplitCounts, SplitStep};
 pub use selection::{Selection, train_set};
 pub use split::{Partition, UserSplit, partition};

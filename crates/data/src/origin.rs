@@ -51,7 +51,7 @@ fn whole_number(time: &str) -> Option<i64> {
 /// Seconds since 1970 of a date in ISO 8601 or of a mail, of a year, or of seconds or milliseconds since 1970.
 ///
 /// What is left out is as early as can be; a time without its zone is in UTC.
-fn seconds(time: &str) -> Option<i64> {
+pub(crate) fn seconds(time: &str) -> Option<i64> {
     if let Some(number) = whole_number(time) {
         return match number {
             1..=9999 => seconds(&format!("{number:04}-01-01")),

@@ -1,4 +1,4 @@
-//! Models by their name on a hub: pinned to a commit, fetched once, kept in the cache that other tools share.
+//! Models and datasets by their name on a hub: pinned to a commit, fetched once, kept in the cache that other tools share.
 //!
 //! Only a model's config, tokenizer and weights are fetched, never code.
 //! What the hub announces a SHA-256 of is held against it, at each use.
@@ -21,9 +21,30 @@ pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 /// The revision meant where none is named.
 pub const DEFAULT_REVISION: &str = "main";
 
-/// A model asked for by name.
+/// What a hub keeps under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HubKind {
+    /// Config, tokenizer and weights.
+    Model,
+    /// Files of any kind.
+    Dataset,
+}
+
+impl HubKind {
+    /// The plural, as addresses and the cache have it.
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+}
+
+/// A model or dataset asked for by name.
 #[derive(Clone, Copy)]
 pub struct HubRequest<'a> {
+    /// What the name is of.
+    pub kind: HubKind,
     /// `owner/name`, or `name` for the oldest models.
     pub name: &'a str,
     /// Branch, tag or commit; [`DEFAULT_REVISION`] where none.
@@ -51,7 +72,7 @@ impl fmt::Debug for HubRequest<'_> {
     }
 }
 
-/// A model in the cache.
+/// A model or dataset in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubModel {
     /// Folder with the files; other tools may keep more there than is named in `files`.
@@ -113,13 +134,49 @@ pub fn fetch(request: &HubRequest<'_>, on_progress: OnProgress<'_>) -> Result<Hu
     let revision = request.revision.unwrap_or(DEFAULT_REVISION);
     files::check_name(request.name)?;
     files::check_revision(revision)?;
-    let cache = Cache::new(request.cache, request.name);
+    let cache = Cache::new(request.cache, request.kind, request.name);
     if request.offline {
         return from_cache(request, revision, &cache, on_progress);
     }
     // A commit does not change: what is whole in the cache needs no connection.
     let whole = files::is_commit(revision).then(|| from_cache(request, revision, &cache, on_progress));
     if let Some(Ok(model)) = whole { Ok(model) } else { from_hub(request, revision, &cache, on_progress) }
+}
+
+/// Brings the wanted files of a dataset into the cache, or finds them there.
+///
+/// # Errors
+/// As [`fetch`]. Offline, the files that the cache has of the revision are taken to be all.
+pub fn fetch_dataset(
+    request: &HubRequest<'_>,
+    wanted: &dyn Fn(&str) -> bool,
+    on_progress: OnProgress<'_>,
+) -> Result<HubModel, ModelError> {
+    let revision = request.revision.unwrap_or(DEFAULT_REVISION);
+    files::check_name(request.name)?;
+    files::check_revision(revision)?;
+    let cache = Cache::new(request.cache, request.kind, request.name);
+    let among = |names: Vec<String>| names.into_iter().filter(|name| wanted(name)).collect::<Vec<_>>();
+    let lacking = |missing: &str| ModelError::HubOffline {
+        name: request.name.to_owned(),
+        revision: revision.to_owned(),
+        missing: missing.to_owned(),
+    };
+    if request.offline {
+        let commit = cache.commit(revision)?.ok_or_else(|| lacking("all of it"))?;
+        let names = among(cache.names(&commit)?);
+        if names.is_empty() {
+            return Err(lacking("its data files"));
+        }
+        return model(request, &cache, commit, &names, |name, commit| cache.check(commit, name, on_progress));
+    }
+    let client = Client::new(request)?;
+    let listing = client.listing(revision)?;
+    let names = among(listing.names);
+    if names.is_empty() {
+        return Err(client.misanswer("offers none of the files that are wanted"));
+    }
+    download_all(request, &client, &cache, revision, listing.commit, &names, on_progress)
 }
 
 fn from_cache(
@@ -153,11 +210,23 @@ fn from_hub(
     if let Some(missing) = files::lacks(&names) {
         return Err(client.misanswer(format!("offers no {missing}")));
     }
-    let model = model(request, cache, listing.commit, &names, |name, commit| {
+    download_all(request, &client, cache, revision, listing.commit, &names, on_progress)
+}
+
+fn download_all(
+    request: &HubRequest<'_>,
+    client: &Client<'_>,
+    cache: &Cache,
+    revision: &str,
+    commit: String,
+    names: &[String],
+    on_progress: OnProgress<'_>,
+) -> Result<HubModel, ModelError> {
+    let model = model(request, cache, commit, names, |name, commit| {
         if cache.has(commit, name) {
             cache.check(commit, name, on_progress)
         } else {
-            download::bring(&client, cache, commit, name, on_progress)
+            download::bring(client, cache, commit, name, on_progress)
         }
     })?;
     cache.remember(revision, &model.commit)?;

@@ -1,15 +1,16 @@
 //! `userprint corpus`: look at a corpus, and split it, at any size.
 
 mod inspect;
+mod recipe;
 mod split;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use userprint_data::{Columns, Duplicates, RelationalSplit, UserSplit};
-
 use userprint_core::Seed;
+use userprint_data::{Columns, Duplicates, Recipe, RelationalSplit, UserSplit};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CorpusCommand {
@@ -19,6 +20,30 @@ pub(crate) enum CorpusCommand {
     /// Split users and their documents into roles, at any size.
     #[command(after_help = split::EXAMPLES)]
     Split(Box<split::SplitArgs>),
+    /// Reddit comments of 2015-09 to 2016-02 from their dumps to a split.
+    #[command(after_help = recipe::REDDIT)]
+    Reddit {
+        /// Four months alone: 2015-09 to 2015-12.
+        #[arg(long)]
+        small: bool,
+        #[command(flatten)]
+        args: Box<recipe::RecipeArgs>,
+    },
+    /// CC News of 2017 to 2019 from its dumps to a split.
+    #[command(after_help = recipe::CC_NEWS)]
+    CcNews(Box<recipe::RecipeArgs>),
+    /// The Enron mails from their archive to a split.
+    #[command(after_help = recipe::ENRON)]
+    Enron(Box<recipe::RecipeArgs>),
+    /// Abstracts of arXiv from their dump to a split.
+    #[command(after_help = recipe::ARXIV)]
+    Arxiv {
+        /// The user is the first author, not the submitter.
+        #[arg(long)]
+        first_author: bool,
+        #[command(flatten)]
+        args: Box<recipe::RecipeArgs>,
+    },
 }
 
 impl CorpusCommand {
@@ -26,6 +51,11 @@ impl CorpusCommand {
         match self {
             Self::Inspect(args) => args.run(),
             Self::Split(args) => args.run(),
+            Self::Reddit { small: false, args } => args.run(Recipe::Reddit, false),
+            Self::Reddit { small: true, args } => args.run(Recipe::RedditSmall, false),
+            Self::CcNews(args) => args.run(Recipe::CcNews, false),
+            Self::Enron(args) => args.run(Recipe::Enron, false),
+            Self::Arxiv { first_author, args } => args.run(Recipe::Arxiv, first_author),
         }
     }
 }
@@ -33,7 +63,7 @@ impl CorpusCommand {
 /// Which files, and how to read them.
 #[derive(Clone, Debug, Args)]
 struct Source {
-    /// Files of the corpus: .parquet, .jsonl, .csv or .tsv.
+    /// Files of the corpus or patterns of them: .parquet, .arrow, .jsonl, .csv, .tsv, .mbox; or folders of mails.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Column of users.
@@ -45,6 +75,13 @@ struct Source {
     /// Column of example ids; without it, ids come from the texts.
     #[arg(long)]
     example_id: Option<String>,
+    #[command(flatten)]
+    means: Means,
+}
+
+/// What the work may take.
+#[derive(Clone, Debug, Args)]
+struct Means {
     /// Memory of sorts and joins; beyond it they write to the disk.
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = parse_bytes)]
     memory: usize,
@@ -53,28 +90,87 @@ struct Source {
     threads: Option<NonZeroUsize>,
 }
 
+/// Shares of users and of their documents.
+#[derive(Clone, Debug, Args)]
+struct Shares {
+    /// Share of users whose data pre-trains a reference.
+    #[arg(long, default_value_t = 0.0)]
+    public: f64,
+    /// Share of the other users that a target is fine-tuned on.
+    #[arg(long, default_value_t = 0.5)]
+    held_in: f64,
+    /// Shares of each user's documents.
+    #[arg(long, default_value_t = 0.05)]
+    validation: f64,
+    #[arg(long, default_value_t = 0.05)]
+    test: f64,
+    #[arg(long, default_value_t = 0.1)]
+    attack: f64,
+    /// Seed of the split.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Shares {
+    fn split(&self, min_examples: u32) -> UserSplit {
+        let Self { public, held_in, validation, test, attack, .. } = *self;
+        UserSplit { public, held_in, validation, test, attack, min_examples }
+    }
+}
+
 impl Source {
+    /// The files that are named or match a pattern.
+    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        expanded(&self.files)
+    }
+
     /// The split of these files, with settings that keep everything.
     fn split(&self) -> RelationalSplit {
-        let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let columns = Columns {
             user_id: self.user_id.clone(),
             text: self.text.clone(),
             example_id: self.example_id.clone(),
             ..Columns::default()
         };
-        let split =
-            UserSplit { public: 0.0, held_in: 0.5, validation: 0.0, test: 0.0, attack: 0.0, min_examples: 1 };
-        RelationalSplit {
-            columns,
-            split,
-            max_examples: None,
-            duplicates: Duplicates::Kept,
-            seed: Seed(0),
-            memory_bytes: self.memory,
-            n_threads: self.threads.unwrap_or(all),
-        }
+        keeping_all(columns, &self.means)
     }
+}
+
+/// A split that drops nothing.
+fn keeping_all(columns: Columns, means: &Means) -> RelationalSplit {
+    let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let split =
+        UserSplit { public: 0.0, held_in: 0.5, validation: 0.0, test: 0.0, attack: 0.0, min_examples: 1 };
+    RelationalSplit {
+        columns,
+        split,
+        max_examples: None,
+        duplicates: Duplicates::Kept,
+        seed: Seed(0),
+        memory_bytes: means.memory,
+        n_threads: means.threads.unwrap_or(all),
+    }
+}
+
+/// The files that exist under these names, or else match them as patterns, each once.
+fn expanded(names: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for name in names {
+        let pattern = name.to_string_lossy();
+        if name.exists() || !pattern.contains(['*', '?', '[']) {
+            files.push(name.clone());
+            continue;
+        }
+        let found = glob::glob(&pattern).with_context(|| format!("{pattern} is no pattern of files"))?;
+        let before = files.len();
+        for file in found {
+            files.push(file.context("a folder of the pattern cannot be read")?);
+        }
+        ensure!(files.len() > before, "no file matches {pattern}, check the pattern");
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    Ok(files)
 }
 
 /// Bytes as people write them: `512MB`, `2GB`, `1.5GiB`.

@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use userprint_model::hub::{self, HubModel, HubProgress, HubRequest, HubStep};
+use userprint_model::hub::{self, HubKind, HubModel, HubProgress, HubRequest, HubStep};
 
 use crate::progress::Bar;
 
@@ -16,12 +16,34 @@ const N_RETRIES: u32 = 4;
 /// Cache, address, token, proxy and the offline switch are those of other tools of the hub:
 /// `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, `HTTPS_PROXY`, `HF_HUB_OFFLINE`.
 pub(crate) fn fetch(name: &str, revision: Option<&str>, offline: bool) -> anyhow::Result<HubModel> {
+    let mut bars = Bars(None);
+    with_request(HubKind::Model, name, revision, offline, &mut |request| {
+        Ok(hub::fetch(request, &mut |at| bars.show(at))?)
+    })
+}
+
+/// Fetches the wanted files of a dataset, as [`fetch`].
+pub(crate) fn fetch_dataset(name: &str, wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<HubModel> {
+    let mut bars = Bars(None);
+    with_request(HubKind::Dataset, name, None, false, &mut |request| {
+        Ok(hub::fetch_dataset(request, wanted, &mut |at| bars.show(at))?)
+    })
+}
+
+fn with_request(
+    kind: HubKind,
+    name: &str,
+    revision: Option<&str>,
+    offline: bool,
+    fetch: &mut dyn FnMut(&HubRequest<'_>) -> anyhow::Result<HubModel>,
+) -> anyhow::Result<HubModel> {
     let (home, endpoint) = (home()?, variable("HF_ENDPOINT"));
     let cache = variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from);
     let token = variable("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
     let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].into_iter().find_map(variable);
-    let request = HubRequest {
+    fetch(&HubRequest {
+        kind,
         name,
         revision,
         cache: &cache,
@@ -30,9 +52,7 @@ pub(crate) fn fetch(name: &str, revision: Option<&str>, offline: bool) -> anyhow
         proxy: proxy.as_deref(),
         offline: offline || is_offline(),
         n_retries: N_RETRIES,
-    };
-    let mut bars = Bars(None);
-    Ok(hub::fetch(&request, &mut |at| bars.show(at))?)
+    })
 }
 
 #[expect(

@@ -1,10 +1,11 @@
 //! JSON Lines: one object a line.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::lines::{Line, Lines};
 use super::{MAX_LINE_BYTES, Rows, read_error};
 use crate::columns::missing;
 use crate::origin::origin;
@@ -12,24 +13,21 @@ use crate::{Columns, CorpusError, CorpusRow, Position};
 
 pub(super) fn read(
     path: &Path,
-    mut lines: Box<dyn BufRead>,
+    reader: Box<dyn BufRead>,
     columns: &Columns,
     rows: &mut Rows<'_>,
 ) -> Result<(), CorpusError> {
-    let mut line = Vec::new();
+    let mut lines = Lines::new(reader);
     for number in 1.. {
         let position = Position::line(path, number);
-        line.clear();
-        let mut limited = (&mut lines).take(MAX_LINE_BYTES as u64 + 1);
-        let n_bytes =
-            limited.read_until(b'\n', &mut line).map_err(|error| read_error(position.clone(), error))?;
-        if n_bytes == 0 {
-            break;
-        }
-        if n_bytes > MAX_LINE_BYTES {
-            return Err(CorpusError::LineTooLong { position, limit_bytes: MAX_LINE_BYTES });
-        }
-        let text = match std::str::from_utf8(&line) {
+        let line = match lines.next().map_err(|error| read_error(position.clone(), error))? {
+            None => break,
+            Some(Line::TooLong) => {
+                return Err(CorpusError::LineTooLong { position, limit_bytes: MAX_LINE_BYTES });
+            }
+            Some(Line::Whole(line)) => line,
+        };
+        let text = match std::str::from_utf8(line) {
             Ok(text) => text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text),
             Err(error) => return Err(CorpusError::NotUtf8 { position, byte: error.valid_up_to() }),
         };

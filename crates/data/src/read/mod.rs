@@ -1,7 +1,10 @@
 //! Corpora out of files: the format by extension, one reader a format.
 
+mod arrow_ipc;
 mod csv;
 mod json_lines;
+pub(crate) mod lines;
+pub(crate) mod mail;
 pub(crate) mod parquet;
 #[cfg(test)]
 mod tests;
@@ -17,20 +20,26 @@ use crate::in_memory_corpus::CorpusBuilder;
 use crate::{Columns, CorpusError, CorpusRow, InMemoryCorpus, Position};
 
 /// The longest line or CSV record that is read: a file that is one huge line must not fill the memory.
-const MAX_LINE_BYTES: usize = 64 << 20;
+pub(crate) const MAX_LINE_BYTES: usize = 64 << 20;
 
-const SUPPORTED: &str =
-    ".parquet, .jsonl, .ndjson, .csv, .tsv (all but .parquet also with .gz, .zst or .bz2)";
+/// Logarithm of the longest window of zstd: monthly dumps of large forums are pressed with `--long=31`.
+const MAX_WINDOW_LOG: u32 = 31;
+
+const SUPPORTED: &str = ".parquet, .arrow, .feather, .jsonl, .ndjson, .csv, .tsv, .mbox (all but the first three also \
+    with .gz, .zst or .bz2) or a folder of mails";
 
 #[derive(Clone, Copy, Debug)]
-enum Format {
+pub(crate) enum Format {
     Parquet,
+    ArrowIpc,
     JsonLines,
     Separated { delimiter: u8 },
+    Mbox,
+    MailFolder,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -39,8 +48,10 @@ enum Compression {
 
 /// Reads a corpus; the extension names the format.
 ///
-/// Parquet (`.parquet`), JSON Lines (`.jsonl`, `.ndjson`) and delimited text with a header (`.csv`, `.tsv`); the
-/// text formats also compressed (`.gz`, `.zst`, `.bz2`, several members too).
+/// Parquet (`.parquet`), Arrow IPC (`.arrow`, `.feather`), JSON Lines (`.jsonl`, `.ndjson`), delimited text with a header
+/// (`.csv`, `.tsv`) and mailboxes (`.mbox`); the text formats also compressed (`.gz`, `.zst`, `.bz2`, several members too).
+/// A folder is read as mails, one a file. Of mails the user is the sender's address and the time that of the message,
+/// whatever columns are named; those without a sender or a text are no examples.
 ///
 /// # Errors
 /// [`CorpusError`] names the file and the first row or line that is wrong, and what to do about it.
@@ -63,16 +74,22 @@ pub fn read_rows(
     each: &mut dyn FnMut(Position, CorpusRow) -> ControlFlow<()>,
 ) -> Result<(), CorpusError> {
     let (format, compression) = format_of(path)?;
-    let file = open(path)?;
     let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
-    let unit = if matches!(format, Format::Parquet) { "row" } else { "line" };
+    let unit = match format {
+        Format::Parquet | Format::ArrowIpc => "row",
+        Format::MailFolder => "file",
+        Format::JsonLines | Format::Separated { .. } | Format::Mbox => "line",
+    };
     let rows = &mut Rows { path, unit, names, each };
     match format {
-        Format::Parquet => parquet::read(path, file, columns, rows),
-        Format::JsonLines => json_lines::read(path, decompressed(path, file, compression)?, columns, rows),
+        Format::Parquet => parquet::read(path, open(path)?, columns, rows),
+        Format::ArrowIpc => arrow_ipc::read(path, open(path)?, columns, rows),
+        Format::JsonLines => json_lines::read(path, decompressed(path, compression)?, columns, rows),
         Format::Separated { delimiter } => {
-            csv::read(path, decompressed(path, file, compression)?, delimiter, columns, rows)
+            csv::read(path, decompressed(path, compression)?, delimiter, columns, rows)
         }
+        Format::Mbox => mail::read_mbox(path, decompressed(path, compression)?, rows),
+        Format::MailFolder => mail::read_folder(path, rows),
     }
 }
 
@@ -82,14 +99,11 @@ pub fn read_rows(
 /// As [`read_corpus`], for what the beginning and the end of the file can tell.
 pub fn n_rows(path: &Path) -> Result<Option<u64>, CorpusError> {
     let (format, _) = format_of(path)?;
-    let file = open(path)?;
-    match format {
-        Format::Parquet => {
-            let builder = parquet::reader_builder(path, file)?;
-            Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
-        }
-        Format::JsonLines | Format::Separated { .. } => Ok(None),
-    }
+    let Format::Parquet = format else {
+        return if matches!(format, Format::MailFolder) { Ok(None) } else { open(path).map(|_| None) };
+    };
+    let builder = parquet::reader_builder(path, open(path)?)?;
+    Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).ok())
 }
 
 /// Types of the columns of user id, text and example id, where a Parquet file has them as they are needed; `None` of
@@ -97,7 +111,7 @@ pub fn n_rows(path: &Path) -> Result<Option<u64>, CorpusError> {
 pub(crate) fn plain_types(path: &Path, columns: &Columns) -> Result<Option<Vec<DataType>>, CorpusError> {
     match format_of(path)?.0 {
         Format::Parquet => parquet::types(path, open(path)?, columns).map(Some),
-        Format::JsonLines | Format::Separated { .. } => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -135,44 +149,54 @@ pub(crate) fn open(path: &Path) -> Result<File, CorpusError> {
     Ok(file)
 }
 
-fn format_of(path: &Path) -> Result<(Format, Compression), CorpusError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let (stem, last) = name.rsplit_once('.').unwrap_or((&name, ""));
-    let (last, compression) = match last {
-        "gz" => (extension(stem), Compression::Gzip),
-        "zst" => (extension(stem), Compression::Zstd),
-        "bz2" => (extension(stem), Compression::Bzip2),
-        plain => (plain, Compression::None),
-    };
-    let format = match (last, compression) {
+pub(crate) fn format_of(path: &Path) -> Result<(Format, Compression), CorpusError> {
+    if path.is_dir() {
+        return Ok((Format::MailFolder, Compression::None));
+    }
+    let (last, compression) = extensions(path);
+    let format = match (last.as_str(), compression) {
         ("parquet", Compression::None) => Format::Parquet,
+        ("arrow" | "feather", Compression::None) => Format::ArrowIpc,
         ("jsonl" | "ndjson", _) => Format::JsonLines,
         ("csv", _) => Format::Separated { delimiter: b',' },
         ("tsv", _) => Format::Separated { delimiter: b'\t' },
+        ("mbox", _) => Format::Mbox,
         _ => return Err(CorpusError::UnknownFormat { file: path.to_owned(), supported: SUPPORTED }),
     };
     Ok((format, compression))
 }
 
-fn extension(name: &str) -> &str {
-    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+/// The last extension before that of a compression, in lower case.
+pub(crate) fn extensions(path: &Path) -> (String, Compression) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let (stem, last) = name.rsplit_once('.').unwrap_or((&name, ""));
+    let compression = match last {
+        "gz" => Compression::Gzip,
+        "zst" => Compression::Zstd,
+        "bz2" => Compression::Bzip2,
+        _ => return (last.to_owned(), Compression::None),
+    };
+    (stem.rsplit_once('.').map_or("", |(_, extension)| extension).to_owned(), compression)
 }
 
-fn decompressed(path: &Path, file: File, compression: Compression) -> Result<Box<dyn BufRead>, CorpusError> {
-    let file = BufReader::new(file);
+pub(crate) fn decompressed(path: &Path, compression: Compression) -> Result<Box<dyn BufRead>, CorpusError> {
+    let file = BufReader::new(open(path)?);
     Ok(match compression {
         Compression::None => Box::new(file),
         Compression::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file))),
         Compression::Bzip2 => Box::new(BufReader::new(bzip2::bufread::MultiBzDecoder::new(file))),
         Compression::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(file);
+            let decoder = zstd::stream::read::Decoder::with_buffer(file).and_then(|mut decoder| {
+                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                Ok(decoder)
+            });
             Box::new(BufReader::new(decoder.map_err(|error| read_error(Position::line(path, 1), error))?))
         }
     })
 }
 
 /// The error for bytes that could not be read or decompressed at `position`.
-fn read_error(position: Position, error: io::Error) -> CorpusError {
+pub(crate) fn read_error(position: Position, error: io::Error) -> CorpusError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => CorpusError::CutOff { position },
         _ => CorpusError::Damaged { position, source: error.into() },

@@ -44,7 +44,11 @@ pub(super) fn read(
 }
 
 /// The columns that are read, seen to have types that can be.
-fn checked(schema: &SchemaRef, columns: &Columns, top: &Position) -> Result<ColumnIndices, CorpusError> {
+pub(super) fn checked(
+    schema: &SchemaRef,
+    columns: &Columns,
+    top: &Position,
+) -> Result<ColumnIndices, CorpusError> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let indices = columns.find(&names, top)?;
     check_type(schema, indices.text, Holds::Text, top)?;
@@ -127,7 +131,7 @@ fn check_type(
 }
 
 /// Hands on the rows of a batch.
-fn push_batch(
+pub(super) fn push_batch(
     rows: &mut Rows<'_>,
     path: &Path,
     batch: &RecordBatch,
@@ -168,12 +172,15 @@ fn push_batch(
     Ok(ControlFlow::Continue(()))
 }
 
-fn to_strings(column: &ArrayRef) -> Result<LargeStringArray, arrow::error::ArrowError> {
+pub(crate) fn to_strings(column: &ArrayRef) -> Result<LargeStringArray, arrow::error::ArrowError> {
     // Large offsets never overflow, however long the texts of a batch are.
     let strings = cast(column, &DataType::LargeUtf8)?;
     Ok(strings.as_any().downcast_ref::<LargeStringArray>().expect("cast to large strings").clone())
 }
 
-fn damaged(position: &Position, error: impl std::error::Error + Send + Sync + 'static) -> CorpusError {
+pub(crate) fn damaged(
+    position: &Position,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> CorpusError {
     CorpusError::Damaged { position: position.clone(), source: Box::new(error) }
 }

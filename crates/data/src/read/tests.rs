@@ -163,14 +163,14 @@ fn unknown_extension() {
         "x.txt",
         b"x",
         expect![
-            "the extension of x.txt is none of .parquet, .jsonl, .ndjson, .csv, .tsv (all but .parquet also with .gz, .zst or .bz2), rename or convert the file"
+            "the extension of x.txt is none of .parquet, .arrow, .feather, .jsonl, .ndjson, .csv, .tsv, .mbox (all but the first three also with .gz, .zst or .bz2) or a folder of mails, rename or convert the file"
         ],
     );
     check_error(
         "x.parquet.gz",
         b"x",
         expect![
-            "the extension of x.parquet.gz is none of .parquet, .jsonl, .ndjson, .csv, .tsv (all but .parquet also with .gz, .zst or .bz2), rename or convert the file"
+            "the extension of x.parquet.gz is none of .parquet, .arrow, .feather, .jsonl, .ndjson, .csv, .tsv, .mbox (all but the first three also with .gz, .zst or .bz2) or a folder of mails, rename or convert the file"
         ],
     );
 }

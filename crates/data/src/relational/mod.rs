@@ -9,7 +9,7 @@ mod inspection;
 mod memory;
 mod pieces;
 mod plan;
-mod session;
+pub(crate) mod session;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +79,11 @@ pub struct SplitCounts {
 pub enum SplitStep {
     /// A step that is not counted.
     Begun(&'static str),
+    /// Records of a dump are read; nobody knows how many there are.
+    Records {
+        /// How many were.
+        read: u64,
+    },
     /// Documents are sorted, then written.
     Documents {
         /// How many are.
@@ -110,7 +115,7 @@ impl RelationalSplit {
         on_step: &mut dyn FnMut(SplitStep),
     ) -> Result<SplitCounts, CorpusError> {
         self.split.check()?;
-        in_work_folder(folder, |work| self.run_in(files, folder, work, on_step))
+        in_work_folder(&folder.join("work"), |work| self.run_in(files, folder, work, on_step))
     }
 
     fn run_in(
@@ -237,19 +242,18 @@ impl RelationalSplit {
     }
 }
 
-/// Works in `folder/work`, which is new and is deleted at the end.
-fn in_work_folder<T>(
-    folder: &Path,
+/// Works in a folder that is new and is deleted at the end.
+pub(crate) fn in_work_folder<T>(
+    work: &Path,
     job: impl FnOnce(&Path) -> Result<T, CorpusError>,
 ) -> Result<T, CorpusError> {
-    let work = folder.join("work");
     let not_written =
-        |source: std::io::Error| CorpusError::NotWritten { file: work.clone(), source: source.into() };
+        |source: std::io::Error| CorpusError::NotWritten { file: work.to_owned(), source: source.into() };
     if work.exists() {
-        fs::remove_dir_all(&work).map_err(not_written)?;
+        fs::remove_dir_all(work).map_err(not_written)?;
     }
-    fs::create_dir_all(&work).map_err(not_written)?;
-    let done = job(&work);
-    fs::remove_dir_all(&work).map_err(not_written)?;
-    done
+    fs::create_dir_all(work).map_err(not_written)?;
+    let done = job(work);
+    let cleared = fs::remove_dir_all(work).map_err(not_written);
+    done.and_then(|value| cleared.map(|()| value))
 }

@@ -21,7 +21,7 @@ use crate::CorpusError;
 const BATCHES_AHEAD: usize = 4;
 
 /// Tables by name, and the threads that work on them.
-pub(super) struct Session {
+pub(crate) struct Session {
     /// For joins of which one side is of users, or of one piece.
     context: SessionContext,
     /// The same tables, for joins of two long sides.
@@ -32,7 +32,7 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that spills to `work` what does not fit in the memory.
-    pub(super) fn new(
+    pub(crate) fn new(
         work: &Path,
         memory_bytes: usize,
         n_threads: NonZeroUsize,
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Parquet files as a table.
-    pub(super) fn register(&self, name: &str, files: &[PathBuf]) -> Result<(), CorpusError> {
+    pub(crate) fn register(&self, name: &str, files: &[PathBuf]) -> Result<(), CorpusError> {
         let paths: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         self.run(name, async {
             self.name(name, self.context.read_parquet(paths, ParquetReadOptions::default()).await?)
@@ -75,17 +75,17 @@ impl Session {
     }
 
     /// A query under a name, made anew whenever it is read.
-    pub(super) fn view(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+    pub(crate) fn view(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
         self.run(name, async { self.name(name, self.context.sql(sql).await?) })
     }
 
     /// A query's rows in a file of the work folder, as a table.
-    pub(super) fn keep(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+    pub(crate) fn keep(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
         self.keep_by(&self.context, name, sql)
     }
 
     /// The same, where both sides of a join are long.
-    pub(super) fn keep_merged(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
+    pub(crate) fn keep_merged(&self, name: &str, sql: &str) -> Result<(), CorpusError> {
         self.keep_by(&self.merging, name, sql)
     }
 
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Whole numbers from 0 on: the columns of the first row, if there is one.
-    pub(super) fn first<const N: usize>(&self, sql: &str) -> Result<Option<[u64; N]>, CorpusError> {
+    pub(crate) fn first<const N: usize>(&self, sql: &str) -> Result<Option<[u64; N]>, CorpusError> {
         self.run("counting", async {
             let batches = self.context.sql(sql).await?.collect().await?;
             let batch = batches.iter().find(|batch| batch.num_rows() > 0);
@@ -109,12 +109,12 @@ impl Session {
     }
 
     /// As [`Self::first`], of a query that always has a row.
-    pub(super) fn counts<const N: usize>(&self, sql: &str) -> Result<[u64; N], CorpusError> {
+    pub(crate) fn counts<const N: usize>(&self, sql: &str) -> Result<[u64; N], CorpusError> {
         let counts = self.first(sql)?;
         counts.ok_or_else(|| CorpusError::relational("counting", "a count has no row".into()))
     }
 
-    pub(super) fn count(&self, sql: &str) -> Result<u64, CorpusError> {
+    pub(crate) fn count(&self, sql: &str) -> Result<u64, CorpusError> {
         self.counts(sql).map(|[count]| count)
     }
 
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// Hands on a query's rows as they come, while the next are made.
-    pub(super) fn each_batch(
+    pub(crate) fn each_batch(
         &self,
         sql: &str,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), CorpusError>,

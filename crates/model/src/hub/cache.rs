@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::files::{is_commit, is_plain, is_sha256};
-use super::{HubFile, HubProgress, HubStep, OnProgress};
+use super::{HubFile, HubKind, HubProgress, HubStep, OnProgress};
 use crate::ModelError;
 use crate::checkpoint::io;
 
@@ -21,9 +21,9 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The part of a model with a checked name.
-    pub(super) fn new(cache: &Path, name: &str) -> Self {
-        let folder = format!("models--{}", name.replace('/', "--"));
+    /// The part of a model or dataset with a checked name.
+    pub(super) fn new(cache: &Path, kind: HubKind, name: &str) -> Self {
+        let folder = format!("{}--{}", kind.plural(), name.replace('/', "--"));
         Self { locks: cache.join(".locks").join(&folder), folder: cache.join(folder) }
     }
 
@@ -60,18 +60,27 @@ impl Cache {
         self.snapshot(commit).join(name).is_file()
     }
 
-    /// Names of a commit's files.
+    /// Names of a commit's files, with their folders.
     pub(super) fn names(&self, commit: &str) -> Result<Vec<String>, ModelError> {
-        let folder = self.snapshot(commit);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(io(&folder, "list it", error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| io(&folder, "list it", e))?;
-            names.extend(entry.file_name().into_string().ok().filter(|name| self.has(commit, name)));
+        let top = self.snapshot(commit);
+        let (mut names, mut folders) = (Vec::new(), vec![String::new()]);
+        while let Some(folder) = folders.pop() {
+            let path = top.join(&folder);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(io(&path, "list it", error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| io(&path, "list it", e))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let name = format!("{folder}{name}");
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(format!("{name}/"));
+                } else if self.has(commit, &name) {
+                    names.push(name);
+                }
+            }
         }
         Ok(names)
     }
@@ -118,7 +127,10 @@ impl Cache {
             remove(&path)?;
         }
         #[cfg(unix)]
-        let linked = std::os::unix::fs::symlink(Path::new("../../blobs").join(etag), &path);
+        let linked = {
+            let up = "../".repeat(2 + name.matches('/').count());
+            std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(etag), &path)
+        };
         #[cfg(not(unix))]
         let linked = fs::rename(self.blob(etag)?, &path);
         match linked {

@@ -9,8 +9,8 @@ use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, Proxy, RequestBuilder};
 
-use super::HubRequest;
 use super::files::{is_commit, is_plain, refused, stays_within};
+use super::{HubKind, HubRequest};
 use crate::ModelError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,7 +99,8 @@ impl<'a> Client<'a> {
     /// Asks what a revision is.
     pub(super) fn listing(&self, revision: &str) -> Result<Listing, ModelError> {
         let (name, revision_url) = (self.request.name, revision.replace('/', "%2F"));
-        let url = format!("{}/api/models/{name}/revision/{revision_url}", self.endpoint);
+        let kind = self.request.kind.plural();
+        let url = format!("{}/api/{kind}/{name}/revision/{revision_url}", self.endpoint);
         let text = self.retry(|| {
             let mut response = self.get(&url, 0)?;
             self.accept(&response, &format!("revision {revision}"))?;
@@ -123,7 +124,11 @@ impl<'a> Client<'a> {
 
     /// Where a file is asked for.
     pub(super) fn url(&self, commit: &str, name: &str) -> String {
-        format!("{}/{}/resolve/{commit}/{name}", self.endpoint, self.request.name)
+        let prefix = match self.request.kind {
+            HubKind::Model => "",
+            HubKind::Dataset => "datasets/",
+        };
+        format!("{}/{prefix}{}/resolve/{commit}/{name}", self.endpoint, self.request.name)
     }
 
     /// Asks what a file is; only redirects within the hub are followed, as what they lead to elsewhere knows less.

@@ -30,6 +30,7 @@ fn weights() -> Vec<u8> {
 
 fn request<'a>(hub: &'a Hub, cache: &'a TempDir) -> HubRequest<'a> {
     HubRequest {
+        kind: HubKind::Model,
         name: NAME,
         revision: None,
         cache: cache.path(),
@@ -282,4 +283,26 @@ fn a_renamed_model_is_followed() {
     let model = quietly(&HubRequest { name: "old-name", ..request(&hub, &cache) }).unwrap();
     assert_eq!(model.folder, cache.path().join("models--old-name/snapshots").join(COMMIT));
     assert_eq!(fs::read(model.folder.join(WEIGHTS)).unwrap(), weights());
+}
+
+#[test]
+fn files_of_a_dataset_in_their_folders() {
+    let (hub, cache) = setting();
+    hub.offer("data/RC_2015-09.parquet", b"september", true);
+    hub.offer("data/RC_2015-10.parquet", b"october", false);
+    hub.offer("data/RC_2015-11.parquet", b"november", true);
+    let request = HubRequest { kind: HubKind::Dataset, ..request(&hub, &cache) };
+    let wanted = |name: &str| name.ends_with(".parquet") && !name.contains("2015-11");
+    let dataset = fetch_dataset(&request, &wanted, &mut |_| {}).unwrap();
+    let contents: Vec<_> =
+        dataset.files.iter().map(|file| std::fs::read(dataset.folder.join(&file.name)).unwrap()).collect();
+    assert_eq!(contents, [b"september".to_vec(), b"october".to_vec()]);
+    assert!(hub.requests("").iter().all(|request| !request.path.contains("2015-11")));
+    assert!(dataset.folder.starts_with(cache.path().join("datasets--owner--tiny-lm")), "{dataset:?}");
+    hub.forget_requests();
+    let offline = HubRequest { offline: true, ..request };
+    assert_eq!(fetch_dataset(&offline, &wanted, &mut |_| {}).unwrap(), dataset);
+    assert!(hub.requests("").is_empty());
+    let error = fetch_dataset(&request, &|_| false, &mut |_| {}).unwrap_err().to_string();
+    assert_says(&error, &["none of the files"]);
 }

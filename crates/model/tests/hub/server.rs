@@ -231,14 +231,18 @@ impl State {
             let location = request.path.replace(former.as_str(), &self.name);
             return Reply::new(307, vec![("Location", location)], Vec::new());
         }
-        if let Some(revision) = request.path.strip_prefix(&format!("/api/models/{}/revision/", self.name)) {
+        let revision = ["models", "datasets"]
+            .iter()
+            .find_map(|kind| request.path.strip_prefix(&format!("/api/{kind}/{}/revision/", self.name)));
+        if let Some(revision) = revision {
             return Reply::new(200, Vec::new(), self.listing(revision));
         }
         if let Some(name) = request.path.strip_prefix("/store/") {
             let name = name.to_owned();
             return self.content(&name, request);
         }
-        let file = request.path.strip_prefix(&format!("/{}/resolve/{COMMIT}/", self.name));
+        let path = request.path.strip_prefix("/datasets").unwrap_or(&request.path);
+        let file = path.strip_prefix(&format!("/{}/resolve/{COMMIT}/", self.name));
         match file.and_then(|file| self.files.get_key_value(file)) {
             Some((file, offered)) if offered.is_large => large(file, offered, self.etag, port),
             Some((file, _)) => self.content(&file.clone(), request),

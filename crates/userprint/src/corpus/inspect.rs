@@ -33,9 +33,10 @@ pub(crate) struct InspectArgs {
 
 impl InspectArgs {
     pub(super) fn run(self) -> anyhow::Result<String> {
-        let work = self.work.clone().unwrap_or_else(|| work_folder(&self.source.files[0]));
+        let files = self.source.files()?;
+        let work = self.work.clone().unwrap_or_else(|| work_folder(&files[0]));
         let was_there = work.exists();
-        let inspection = self.source.split().inspect(&self.source.files, &work);
+        let inspection = self.source.split().inspect(&files, &work);
         if !was_there {
             // Empty by now; a folder that stays does no harm.
             drop(std::fs::remove_dir(&work));

@@ -1,13 +1,13 @@
 //! `userprint corpus split`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use userprint_core::Seed;
-use userprint_data::{Duplicates, RelationalSplit, SplitCounts, SplitStep, UserSplit};
+use userprint_data::{Duplicates, RelationalSplit, SplitCounts, SplitStep};
 
-use super::Source;
+use super::{Shares, Source};
 use crate::progress::Bar;
 use crate::report::grouped;
 
@@ -35,19 +35,8 @@ pub(crate) struct SplitArgs {
     /// Column of where texts were written, kept as a number each.
     #[arg(long)]
     source_column: Option<String>,
-    /// Share of users whose data pre-trains a reference.
-    #[arg(long, default_value_t = 0.0)]
-    public: f64,
-    /// Share of the other users that a target is fine-tuned on.
-    #[arg(long, default_value_t = 0.5)]
-    held_in: f64,
-    /// Shares of each user's documents.
-    #[arg(long, default_value_t = 0.05)]
-    validation: f64,
-    #[arg(long, default_value_t = 0.05)]
-    test: f64,
-    #[arg(long, default_value_t = 0.1)]
-    attack: f64,
+    #[command(flatten)]
+    shares: Shares,
     /// Users with fewer documents are dropped.
     #[arg(long, value_name = "N", default_value_t = 20)]
     min_examples: u32,
@@ -57,9 +46,6 @@ pub(crate) struct SplitArgs {
     /// Which of equal texts stay.
     #[arg(long, value_enum, default_value = "kept")]
     duplicates: DuplicatesName,
-    /// Seed of the split.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -80,62 +66,68 @@ impl SplitArgs {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let start = Instant::now();
         let mut split = RelationalSplit {
-            split: UserSplit {
-                public: self.public,
-                held_in: self.held_in,
-                validation: self.validation,
-                test: self.test,
-                attack: self.attack,
-                min_examples: self.min_examples,
-            },
+            split: self.shares.split(self.min_examples),
             max_examples: self.max_examples,
             duplicates: match self.duplicates {
                 DuplicatesName::Kept => Duplicates::Kept,
                 DuplicatesName::OneAUser => Duplicates::OneAUser,
                 DuplicatesName::OneInAll => Duplicates::OneInAll,
             },
-            seed: Seed(self.seed),
+            seed: Seed(self.shares.seed),
             ..self.source.split()
         };
         (split.columns.timestamp, split.columns.source) =
             (self.timestamp.clone(), self.source_column.clone());
-        let mut bar: Option<Bar> = None;
-        let counts = split.run(&self.source.files, &self.out, &mut |step| match step {
-            SplitStep::Begun(step) => tracing::info!("{step}"),
-            SplitStep::Documents { written, total } => {
-                bar.get_or_insert_with(|| Bar::new("documents", total)).set(written);
-            }
-        })?;
+        let counts = split.run(&self.source.files()?, &self.out, &mut Steps::default().show())?;
         let wall_s = start.elapsed().as_secs_f64();
         if self.json {
             return Ok(serde_json::json!({ "counts": counts, "wall_s": wall_s }).to_string());
         }
-        Ok(self.words(counts, wall_s))
+        Ok(words(counts, &self.out, wall_s))
     }
+}
 
-    fn words(&self, counts: SplitCounts, wall_s: f64) -> String {
-        let SplitCounts { n_rows, n_duplicates, n_dropped, n_users, n_examples } = counts;
-        let [public, held_in, held_out] = n_users.map(grouped);
-        let [train, validation, test, attack, unused] = n_examples.map(grouped);
-        let rows = [
-            ("rows", format!("{}, of which {} copies were left out", grouped(n_rows), grouped(n_duplicates))),
-            (
-                "users",
-                format!(
-                    "{public} public, {held_in} held in, {held_out} held out; {} dropped",
-                    grouped(n_dropped)
-                ),
+/// Counts in words.
+pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
+    let SplitCounts { n_rows, n_duplicates, n_dropped, n_users, n_examples } = counts;
+    let [public, held_in, held_out] = n_users.map(grouped);
+    let [train, validation, test, attack, unused] = n_examples.map(grouped);
+    let rows = [
+        ("rows", format!("{}, of which {} copies were left out", grouped(n_rows), grouped(n_duplicates))),
+        (
+            "users",
+            format!(
+                "{public} public, {held_in} held in, {held_out} held out; {} dropped",
+                grouped(n_dropped)
             ),
-            ("documents", format!("{train} to train, {validation} for validation, {test} for the test,")),
-            ("", format!("{attack} for the attack, {unused} for nothing")),
-            (
-                "written",
-                format!(
-                    "{} in {wall_s:.1} s",
-                    self.out.join(userprint_data::relational::DOCUMENTS).display()
-                ),
-            ),
-        ];
-        rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
+        ),
+        ("documents", format!("{train} to train, {validation} for validation, {test} for the test,")),
+        ("", format!("{attack} for the attack, {unused} for nothing")),
+        (
+            "written",
+            format!("{} in {wall_s:.1} s", out.join(userprint_data::relational::DOCUMENTS).display()),
+        ),
+    ];
+    rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
+}
+
+/// What is done, as it is done.
+#[derive(Default)]
+pub(super) struct Steps(Option<Bar>);
+
+impl Steps {
+    pub(super) fn show(mut self) -> impl FnMut(SplitStep) {
+        move |step| match step {
+            SplitStep::Begun(step) => {
+                self.0 = None;
+                tracing::info!("{step}");
+            }
+            SplitStep::Records { read } => {
+                self.0.get_or_insert_with(|| Bar::counter("records", None)).set(read);
+            }
+            SplitStep::Documents { written, total } => {
+                self.0.get_or_insert_with(|| Bar::new("documents", total)).set(written);
+            }
+        }
     }
 }

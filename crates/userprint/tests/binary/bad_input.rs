@@ -109,7 +109,7 @@ fn unknown_format() {
         "bad.docx",
         lines(USERS, TEXTS - 1),
         expect![
-            "error: stage prepare: the extension of bad.docx is none of .parquet, .jsonl, .ndjson, .csv, .tsv (all but .parquet also with .gz, .zst or .bz2), rename or convert the file"
+            "error: stage prepare: the extension of bad.docx is none of .parquet, .arrow, .feather, .jsonl, .ndjson, .csv, .tsv, .mbox (all but the first three also with .gz, .zst or .bz2) or a folder of mails, rename or convert the file"
         ],
     );
 }
