@@ -190,6 +190,19 @@ pub enum CorpusError {
         /// Users that would be held-out.
         n_held_out: usize,
     },
+    /// Not enough users to make canaries of.
+    #[error(
+        "{found} users are fit for canary tier {tier}, expected {expected}; ask for fewer users, a shorter text or fewer \
+         documents, or lower `min_examples`"
+    )]
+    TooFewCanaries {
+        /// Which tier, from 1.
+        tier: usize,
+        /// Users that are not public, were not taken by an earlier tier and have enough documents of enough tokens.
+        found: usize,
+        /// Users of the tier.
+        expected: usize,
+    },
     /// A user whose examples would all be reserved.
     #[error(
         "user {user_idx} has {found} examples and the fractions reserve {reserved} of them, expected at least \

@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`split`], [`selection`], [`synthetic`], [`blind`],
-//! [`overlap`], [`wording`],
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
+//! [`near_duplicates`], [`overlap`], [`wording`],
 //! [`error`].
 
 pub mod blind;
+pub mod canary;
 mod columns;
 
 pub mod corpus;
 pub mod error;
 pub mod in_memory_corpus;
+pub mod near_duplicates;
 mod origin;
 pub mod overlap;
 mod position;
@@ -23,10 +25,12 @@ pub mod wording;
 mod words;
 
 pub use blind::BlindClassifier;
+pub use canary::{Canary, CanaryKind, CanaryTier, Planted, plant};
 pub use columns::Columns;
 pub use corpus::Corpus;
 pub use error::CorpusError;
 pub use in_memory_corpus::{CorpusRow, ExampleIds, InMemoryCorpus};
+pub use near_duplicates::{NearCopy, NearDuplicates};
 pub use overlap::near_copies;
 pub use position::Position;
 pub use read::{n_rows, read_corpus, read_rows};
