@@ -150,9 +150,6 @@ pub(crate) fn open(path: &Path) -> Result<File, CorpusError> {
 }
 
 pub(crate) fn format_of(path: &Path) -> Result<(Format, Compression), CorpusError> {
-    if path.is_dir() {
-        return Ok((Format::MailFolder, Compression::None));
-    }
     let (last, compression) = extensions(path);
     let format = match (last.as_str(), compression) {
         ("parquet", Compression::None) => Format::Parquet,
@@ -161,6 +158,7 @@ pub(crate) fn format_of(path: &Path) -> Result<(Format, Compression), CorpusErro
         ("csv", _) => Format::Separated { delimiter: b',' },
         ("tsv", _) => Format::Separated { delimiter: b'\t' },
         ("mbox", _) => Format::Mbox,
+        _ if path.is_dir() => Format::MailFolder,
         _ => return Err(CorpusError::UnknownFormat { file: path.to_owned(), supported: SUPPORTED }),
     };
     Ok((format, compression))

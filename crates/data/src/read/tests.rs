@@ -277,7 +277,7 @@ fn cut_off() {
     for (name, bytes) in [("x.jsonl.gz", gz(&long)), ("x.jsonl.zst", zst(&long)), ("x.jsonl.bz2", bz2(JSON))]
     {
         let (_folder, path) = write(name, &bytes[..bytes.len() - 9]);
-        let error = decompressed(&path, File::open(&path).unwrap(), format_of(&path).unwrap().1)
+        let error = decompressed(&path, format_of(&path).unwrap().1)
             .and_then(|mut text| {
                 io::copy(&mut text, &mut io::sink())
                     .map_err(|error| read_error(Position::line(&path, 1), error))

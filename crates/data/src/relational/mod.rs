@@ -7,6 +7,7 @@ mod documents_file;
 mod gather;
 mod inspection;
 mod memory;
+mod piece_order;
 mod pieces;
 mod plan;
 pub(crate) mod session;
@@ -21,6 +22,7 @@ use userprint_core::Seed;
 
 use self::documents_file::DocumentsFile;
 pub use self::inspection::Inspection;
+use self::piece_order::PieceRows;
 use self::pieces::{Pieces, piece_bytes};
 use self::plan::Plan;
 use self::session::Session;
@@ -151,25 +153,20 @@ impl RelationalSplit {
         let total = n_examples.iter().sum();
         let mut written = 0;
         let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), n_all - n_users, self.seed);
-        let mut write = |sql: &str| {
-            session.each_batch(sql, &mut |batch| {
+        let mut pieces = Pieces::new(work);
+        session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
+        for piece in pieces.finish()? {
+            let documents = piece.read()?;
+            let mut labels = Vec::new();
+            session.each_batch(&plan.piece_labels(piece.number), &mut |batch| {
+                labels.push(batch.clone());
+                Ok(())
+            })?;
+            PieceRows::new(documents).each_labelled(&PieceRows::new(labels), &mut |batch| {
                 on_step(SplitStep::Documents { written, total });
                 written += batch.num_rows() as u64;
                 file.push(batch)
-            })
-        };
-        if session.count(&plan.n_pieces())? == 1 {
-            write(&plan.documents("documents", None))?;
-        } else {
-            let mut pieces = Pieces::new(work);
-            session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
-            for (number, path) in pieces.finish()? {
-                let table = format!("piece_{number}");
-                session.register(&table, std::slice::from_ref(&path))?;
-                write(&plan.documents(&table, Some(number)))?;
-                fs::remove_file(&path)
-                    .map_err(|error| CorpusError::NotWritten { file: path, source: error.into() })?;
-            }
+            })?;
         }
         file.finish()?;
         let n_duplicates = n_rows - n_kept;

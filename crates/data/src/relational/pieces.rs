@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
@@ -22,7 +23,7 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes of texts of a piece, where so many bytes are to be sorted in so much memory.
 ///
-/// Sorting takes a few times the bytes of the texts.
+/// A piece is held while it is sorted, and so is the row group that it goes to.
 pub(super) fn piece_bytes(n_bytes: u64, memory_bytes: usize) -> u64 {
     (memory_bytes as u64 / 8).max(n_bytes.div_ceil(MOST_PIECES)).max(1)
 }
@@ -71,14 +72,14 @@ impl Pieces {
         self.writers.get_mut(&number).ok_or_else(|| "the writer was made just above".into())
     }
 
-    /// The pieces in order, each with its file.
-    pub(super) fn finish(mut self) -> Result<Vec<(i64, PathBuf)>, CorpusError> {
-        let mut files = Vec::new();
+    /// The pieces in order.
+    pub(super) fn finish(mut self) -> Result<Vec<Piece>, CorpusError> {
+        let mut pieces = Vec::new();
         for (number, writer) in std::mem::take(&mut self.writers) {
             writer.close().map_err(|error| self.not_written(error.into()))?;
-            files.push((number, self.path(number)));
+            pieces.push(Piece { number, path: self.path(number) });
         }
-        Ok(files)
+        Ok(pieces)
     }
 
     fn path(&self, number: i64) -> PathBuf {
@@ -87,5 +88,28 @@ impl Pieces {
 
     fn not_written(&self, source: BoxedError) -> CorpusError {
         CorpusError::NotWritten { file: self.folder.clone(), source }
+    }
+}
+
+/// A piece whose documents are all there.
+pub(super) struct Piece {
+    pub(super) number: i64,
+    path: PathBuf,
+}
+
+impl Piece {
+    /// Its documents, without the number of the piece; the file is deleted.
+    pub(super) fn read(&self) -> Result<Vec<RecordBatch>, CorpusError> {
+        let read = || -> Result<Vec<RecordBatch>, BoxedError> {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&self.path)?)?.build()?;
+            let batches = reader.map(|batch| {
+                let batch = batch?;
+                Ok(batch.project(&(0..batch.num_columns() - 1).collect::<Vec<_>>())?)
+            });
+            let batches = batches.collect::<Result<Vec<_>, BoxedError>>()?;
+            std::fs::remove_file(&self.path)?;
+            Ok(batches)
+        };
+        read().map_err(|source| CorpusError::relational("documents", source))
     }
 }

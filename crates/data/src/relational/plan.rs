@@ -173,11 +173,6 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// Pieces that there are.
-    pub(super) fn n_pieces(&self) -> String {
-        "SELECT count(DISTINCT piece) FROM members".to_owned()
-    }
-
     /// Documents of kept users, in any order, with their piece last.
     pub(super) fn routed(&self) -> String {
         let origin = self.origin("documents.");
@@ -187,17 +182,9 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// Each example of a table, all of one piece or all there are, with its text and what it is used for, sorted by user and
-    /// id.
-    pub(super) fn documents(&self, table: &str, piece: Option<i64>) -> String {
-        let origin = self.origin(&format!("{table}."));
-        let own = piece.map_or(String::new(), |piece| format!(" WHERE piece = {piece}"));
-        format!(
-            "SELECT {table}.user_id, {table}.example_id, text{origin}, membership, role, rank FROM {table} \
-             JOIN (SELECT user_id, example_id, membership, role, rank FROM labels{own}) AS own \
-             ON {table}.user_id = own.user_id AND {table}.example_id = own.example_id \
-             ORDER BY {table}.user_id, {table}.example_id"
-        )
+    /// What each example of a piece is used for, in any order.
+    pub(super) fn piece_labels(&self, piece: i64) -> String {
+        format!("SELECT user_id, example_id, membership, role, rank FROM labels WHERE piece = {piece}")
     }
 
     /// How many examples are used for what.
