@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
-use userprint_data::{Columns, PopulationConfig, UserSplit};
+use userprint_data::relational::DOCUMENTS;
+use userprint_data::{CanaryTier, Columns, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, DpSampling, ExactDedup, Mitigation, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::TrainSettings;
@@ -28,17 +29,24 @@ pub(crate) struct RawExperiment {
     #[serde(default)]
     pub(crate) backend: BackendName,
     pub(crate) corpus: RawCorpus,
-    pub(crate) split: UserSplit,
+    /// How users are split; absent where the corpus is a split already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) split: Option<UserSplit>,
     pub(crate) reference: RawReference,
     pub(crate) target: RawTarget,
     pub(crate) score: RawScore,
     pub(crate) attack: RawAttack,
+    /// Users that get something planted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) canaries: Vec<CanaryTier>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawCorpus {
     pub(crate) path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) split: Option<PathBuf>,
     pub(crate) user_id: Option<String>,
     pub(crate) text: Option<String>,
     pub(crate) example_id: Option<String>,
@@ -130,7 +138,12 @@ pub(crate) struct Experiment {
 /// Where the examples come from.
 #[derive(Clone, Debug)]
 pub(crate) enum CorpusChoice {
-    File { path: PathBuf, columns: Columns },
+    File {
+        path: PathBuf,
+        columns: Columns,
+    },
+    /// Documents that `userprint corpus` has split.
+    Split(PathBuf),
     Synthetic(PopulationConfig),
 }
 
@@ -192,7 +205,9 @@ impl RawExperiment {
             }
         };
         let folder = path.parent().unwrap_or(Path::new("."));
-        for relative in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
+        for relative in
+            [&mut raw.corpus.path, &mut raw.corpus.split, &mut raw.reference.checkpoint].into_iter().flatten()
+        {
             *relative = folder.join(&*relative);
         }
         let training = &mut raw.target.training;
@@ -206,7 +221,9 @@ impl RawExperiment {
     /// The same with absolute paths, so that it can be run from anywhere.
     pub(crate) fn resolved(&self) -> anyhow::Result<Self> {
         let mut raw = self.clone();
-        for path in [&mut raw.corpus.path, &mut raw.reference.checkpoint].into_iter().flatten() {
+        for path in
+            [&mut raw.corpus.path, &mut raw.corpus.split, &mut raw.reference.checkpoint].into_iter().flatten()
+        {
             *path = std::path::absolute(&*path)?;
         }
         Ok(raw)
@@ -221,13 +238,9 @@ impl RawExperiment {
                 self.name
             );
         }
-        self.split.check().context("[split]")?;
-        for (key, share) in [("attack", self.split.attack), ("validation", self.split.validation)] {
-            if share == 0.0 {
-                bail!(
-                    "[split]: {key} is 0, expected a share above 0: the {key} examples of each user come from it"
-                );
-            }
+        self.check_split()?;
+        if let Some(tier) = self.canaries.iter().position(|tier| tier.n_tokens == 0) {
+            bail!("[[canaries]] {}: n_tokens is 0, expected at least 1", tier + 1);
         }
         let statistic_names = statistic_names();
         let names: Vec<&str> = statistic_names.iter().map(String::as_str).collect();
@@ -251,7 +264,8 @@ impl RawExperiment {
             bail!("attack.knowledge_draws is {}, expected at least 2", self.attack.knowledge_draws);
         }
         let (reference, target) = (self.reference.check()?, self.target.check()?);
-        if self.split.public == 0.0 && matches!(reference, ReferenceChoice::Pretrain(_)) {
+        let has_no_public = self.split.is_some_and(|split| split.public == 0.0);
+        if has_no_public && matches!(reference, ReferenceChoice::Pretrain(_)) {
             bail!("[split]: public is 0, expected a share above 0: the public users pre-train the reference");
         }
         if let ReferenceChoice::Pretrain(pretrain) = &reference {
@@ -270,8 +284,42 @@ impl RawExperiment {
     }
 }
 
+impl RawExperiment {
+    fn check_split(&self) -> anyhow::Result<()> {
+        let split = match (&self.split, &self.corpus.split) {
+            (None, Some(_)) => return Ok(()),
+            (Some(split), None) => split,
+            (Some(_), Some(_)) => {
+                bail!(
+                    "[split] and `split` in [corpus] are both there, expected one: the corpus is split already"
+                )
+            }
+            (None, None) => bail!("[split] is missing: it says how users and their examples are split"),
+        };
+        split.check().context("[split]")?;
+        for (key, share) in [("attack", split.attack), ("validation", split.validation)] {
+            if share == 0.0 {
+                bail!(
+                    "[split]: {key} is 0, expected a share above 0: the {key} examples of each user come from it"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 impl RawCorpus {
     fn check(&self) -> anyhow::Result<CorpusChoice> {
+        if let Some(folder) = &self.split {
+            let others =
+                [self.path.is_some(), self.user_id.is_some(), self.text.is_some(), self.synthetic.is_some()];
+            if others.contains(&true) {
+                bail!(
+                    "[corpus] has `split` and others beside it, expected it alone: the split names its columns itself"
+                );
+            }
+            return Ok(CorpusChoice::Split(folder.join(DOCUMENTS)));
+        }
         match (&self.path, &self.synthetic) {
             (Some(path), None) => {
                 let column = |key: &str, value: &Option<String>| {
@@ -293,7 +341,9 @@ impl RawCorpus {
                 Ok(CorpusChoice::Synthetic(*population))
             }
             (Some(_), Some(_)) => bail!("[corpus] has both `path` and `synthetic`, expected one of them"),
-            (None, None) => bail!("[corpus] has neither `path` nor `synthetic`, expected one of them"),
+            (None, None) => {
+                bail!("[corpus] has neither `path` nor `synthetic` nor `split`, expected one of them")
+            }
         }
     }
 }

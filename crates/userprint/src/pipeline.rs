@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use userprint_core::{Fingerprint, Fingerprinter};
-use userprint_data::{InMemoryCorpus, Population, read_corpus};
+use userprint_data::{InMemoryCorpus, Planted};
 use userprint_model::checkpoint;
 use userprint_model::hub::HubModel;
 use userprint_train::devices;
@@ -56,7 +56,7 @@ pub(crate) struct Pipeline {
     pub(crate) folder: RunFolder,
     /// Devices that share the work of training; no hash knows them, because they change rounding alone.
     pub(crate) n_devices: NonZeroUsize,
-    corpus: OnceCell<InMemoryCorpus>,
+    prepared: OnceCell<Planted>,
     hub_folder: Option<PathBuf>,
 }
 
@@ -90,7 +90,7 @@ impl Pipeline {
                 None
             }
         };
-        Ok(Self { experiment, folder, n_devices, corpus: OnceCell::new(), hub_folder })
+        Ok(Self { experiment, folder, n_devices, prepared: OnceCell::new(), hub_folder })
     }
 
     /// The folder of the reference that came from the hub.
@@ -133,7 +133,9 @@ impl Pipeline {
     /// What the first stage depends on besides its settings: the corpus as it lies on the disk.
     fn inputs(&self) -> anyhow::Result<Fingerprint> {
         let content = match &self.experiment.corpus {
-            CorpusChoice::File { path, .. } => file_hash(path).context("the corpus")?,
+            CorpusChoice::File { path, .. } | CorpusChoice::Split(path) => {
+                file_hash(path).context("the corpus")?
+            }
             CorpusChoice::Synthetic(_) => String::new(),
         };
         Ok(Fingerprinter::new().with(env!("CARGO_PKG_VERSION")).with(content).finish())
@@ -146,8 +148,12 @@ impl Pipeline {
         match stage {
             Stage::Prepare => {
                 // Where the file lies does not matter, its content does.
-                let corpus = RawCorpus { path: None, ..raw.corpus.clone() };
+                let corpus = RawCorpus { path: None, split: None, ..raw.corpus.clone() };
                 hash.add(serde_json::to_string(&(raw.seed, corpus, raw.split))?);
+                if !raw.canaries.is_empty() {
+                    hash.add(serde_json::to_string(&raw.canaries)?);
+                    hash.add(self.tokenizer_folder().map_or_else(|| Ok(String::new()), hash_of_checkpoint)?);
+                }
             }
             Stage::Pretrain => {
                 let checkpoint = match &self.experiment.reference {
@@ -177,19 +183,27 @@ impl Pipeline {
         Ok(hash.finish())
     }
 
-    /// The corpus, read or drawn when first needed.
+    /// The corpus, read or drawn when first needed, with its canary users.
     pub(crate) fn corpus(&self) -> anyhow::Result<&InMemoryCorpus> {
-        if let Some(corpus) = self.corpus.get() {
-            return Ok(corpus);
+        self.prepared().map(|prepared| &prepared.corpus)
+    }
+
+    /// The corpus and who trains on it.
+    pub(crate) fn prepared(&self) -> anyhow::Result<&Planted> {
+        if let Some(prepared) = self.prepared.get() {
+            return Ok(prepared);
         }
-        let corpus = match &self.experiment.corpus {
-            CorpusChoice::File { path, columns } => read_corpus(path, columns)?,
-            CorpusChoice::Synthetic(config) => {
-                let population = Population::new(*config, self.experiment.seed.named("population"))?;
-                population.sample_corpus(self.experiment.seed.named("documents"))
-            }
-        };
-        Ok(self.corpus.get_or_init(|| corpus))
+        let prepared = stages::prepare::prepare(self)?;
+        Ok(self.prepared.get_or_init(|| prepared))
+    }
+
+    /// The folder of a reference that is there before anything is trained.
+    pub(crate) fn tokenizer_folder(&self) -> Option<&Path> {
+        match &self.experiment.reference {
+            ReferenceChoice::Checkpoint(folder) => Some(folder),
+            ReferenceChoice::Hub { .. } => self.hub_folder.as_deref(),
+            ReferenceChoice::Pretrain(_) => None,
+        }
     }
 
     fn summary(&self, last: Stage) -> anyhow::Result<String> {

@@ -121,6 +121,7 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
         table::checks(results),
         table::promise(results),
         table::attacks(results),
+        table::canaries(results),
         table::detection(results),
         table::sequential(results),
         table::exposure(results),
@@ -356,6 +357,7 @@ mod tests {
             knowledge: knowledge(),
             sequential: SequentialSummary::default(),
             auroc_curve: Vec::new(),
+            canaries: Vec::new(),
             training: vec![CurvePoint {
                 step: 0,
                 epoch: 0.0,

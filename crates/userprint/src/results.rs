@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use userprint_data::CanaryKind;
 
 use crate::privacy::Promise;
 
@@ -67,6 +68,9 @@ pub(crate) struct Results {
     /// The headline attack along fine-tuning: with each kept checkpoint in the place of the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) auroc_curve: Vec<AurocPoint>,
+    /// The headline attack on canary users, tier by tier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) canaries: Vec<CanaryRow>,
     /// Losses along fine-tuning.
     pub(crate) training: Vec<CurvePoint>,
     /// Step of the checkpoint under attack: the least held-in validation loss, or the last where training was private.
@@ -87,6 +91,27 @@ impl Results {
         })?;
         serde_json::from_str(&text).with_context(|| format!("{}: not the results of a run", path.display()))
     }
+}
+
+/// Canary users of one tier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CanaryRow {
+    /// What was planted.
+    pub(crate) kind: CanaryKind,
+    /// Its length.
+    pub(crate) n_tokens: usize,
+    /// Documents that each trained on at most; null is all.
+    pub(crate) n_documents: Option<usize>,
+    /// Canaries that the target was fine-tuned on.
+    pub(crate) held_in: usize,
+    /// Canaries that it was not.
+    pub(crate) held_out: usize,
+    /// Chance that a random held-in canary outranks a random held-out one; ties count half.
+    pub(crate) auroc: Option<f64>,
+    /// 95 % interval of `auroc` over users.
+    pub(crate) auroc_interval: Option<[f64; 2]>,
+    /// Why there is no AUROC.
+    pub(crate) undefined: Option<String>,
 }
 
 /// One validity check.

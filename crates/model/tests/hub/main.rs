@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use server::{COMMIT, Hub};
 use tempfile::TempDir;
 use userprint_model::ModelError;
-use userprint_model::hub::{HubModel, HubProgress, HubRequest, HubStep, fetch};
+use userprint_model::hub::{HubKind, HubModel, HubProgress, HubRequest, HubStep, fetch, fetch_dataset};
 
 const NAME: &str = "owner/tiny-lm";
 const WEIGHTS: &str = "model.safetensors";

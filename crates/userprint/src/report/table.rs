@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use userprint_attack::validity::Check;
+use userprint_data::CanaryKind;
 use userprint_mitigate::{PrivacyUnit, Public, TrainingRule};
 use userprint_privacy::NeighboringRelation;
 
 use super::number::{decimals, duration, grouped, interval, percent, probability, signed, words};
 use super::{ReportInput, verdict};
 use crate::results::{
-    AssociationRow, AttackRow, CheckRow, Detection, FactorRow, LeftOutRow, Results, ShareRow,
+    AssociationRow, AttackRow, CanaryRow, CheckRow, Detection, FactorRow, LeftOutRow, Results, ShareRow,
 };
 
 /// A titled table; `note` explains it in a sentence or two.
@@ -51,6 +52,48 @@ fn number(text: impl Into<String>) -> Cell {
 
 fn row(cells: Vec<Cell>) -> Row {
     Row { cells, is_headline: false }
+}
+
+/// Canary users, tier by tier.
+pub(super) fn canaries(results: &Results) -> Table {
+    let line = |tier: &CanaryRow| {
+        let kind = match tier.kind {
+            CanaryKind::SharedSubstring => "shared substring",
+            CanaryKind::RareWords => "rare words",
+            CanaryKind::Signature => "signature",
+        };
+        let n_documents = tier.n_documents.map_or("all".to_owned(), |n| grouped(n as u64));
+        let dash = || "–".to_owned();
+        row(vec![
+            text(kind),
+            number(grouped(tier.n_tokens as u64)),
+            number(n_documents),
+            number(grouped(tier.held_in as u64)),
+            number(grouped(tier.held_out as u64)),
+            number(tier.auroc.map_or_else(dash, |auroc| probability(auroc, 3))),
+            number(tier.auroc_interval.map_or_else(dash, |ends| interval(ends, 3))),
+        ])
+    };
+    let why: Vec<&str> = results.canaries.iter().filter_map(|tier| tier.undefined.as_deref()).collect();
+    Table {
+        title: "Canary users",
+        note: "Users in each of whose documents the same text was planted, some fine-tuned on and some not by the toss \
+               of a coin: the headline attack on those of one kind. What it finds here is what a user who repeats \
+               a phrase has to fear."
+            .to_string(),
+        foot: why.first().map_or_else(String::new, |why| format!("A dash: {why}.")),
+        head: vec![
+            text("Planted"),
+            number("Tokens"),
+            number("Documents trained on"),
+            number("Held in"),
+            number("Held out"),
+            number("AUROC"),
+            number("95\u{a0}% interval"),
+        ],
+        rows: results.canaries.iter().map(line).collect(),
+        is_wide: true,
+    }
 }
 
 /// Every statistic with every aggregate.

@@ -1,5 +1,6 @@
 //! Attack: statistics of users, the AUROC with its interval, and the checks that may void it.
 
+mod canaries;
 mod checks;
 mod factors;
 mod table;
@@ -53,6 +54,7 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     write_statistics(pipeline, &users, &headline, &per_user, &table.attacks)?;
     let mut results = results(pipeline, &scored, &headline, &per_user, &table, &validity)?;
     results.auroc_curve = auroc_curve;
+    results.canaries = canaries::rows(pipeline, &users, &headline.users)?;
     (results.exposure, results.bounds) =
         factors::factors(pipeline, &examples, &users, &scored, &headline.users, &per_user)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
@@ -295,6 +297,7 @@ fn results(
         knowledge: knowledge(experiment, scored)?,
         sequential: one_by_one(experiment, scored)?,
         auroc_curve: Vec::new(),
+        canaries: Vec::new(),
         training: training.curve.iter().map(curve_point).collect::<anyhow::Result<_>>()?,
         target_step: training.best_step,
         promise: training.promise,

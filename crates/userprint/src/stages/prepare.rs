@@ -1,21 +1,37 @@
 //! Prepare: the corpus is read and its users are split.
 
-use userprint_core::Membership;
-use userprint_data::{Corpus, Partition, partition};
+use anyhow::{Context, ensure};
+use serde::Serialize;
+use userprint_core::{Membership, Tokenize};
+use userprint_data::{
+    CanaryTier, Columns, Corpus, CorpusError, Partition, Planted, Population, partition, plant, read_corpus,
+};
+use userprint_model::HfTokenizer;
 
 use super::StageOutput;
+use crate::experiment::{CorpusChoice, ReferenceChoice};
 use crate::pipeline::Pipeline;
 
 /// File of the partition in the run folder.
 pub(crate) const PARTITION: &str = "partition.parquet";
 
+/// File of the canary users in the run folder.
+const CANARIES: &str = "canaries.json";
+
+/// A canary user as it is recorded.
+#[derive(Serialize)]
+struct CanaryRecord<'a> {
+    user_id: &'a str,
+    #[serde(flatten)]
+    tier: CanaryTier,
+    membership: &'static str,
+}
+
 pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
-    let corpus = pipeline.corpus()?;
-    let partition =
-        partition(corpus, &pipeline.experiment.raw.split, pipeline.experiment.seed.named("partition"))?;
+    let Planted { corpus, partition, canaries } = pipeline.prepared()?;
     partition.write_parquet(&pipeline.folder.file(PARTITION))?;
-    let n = |membership| count(&partition, membership);
-    let note = format!(
+    let n = |membership| count(partition, membership);
+    let mut note = format!(
         "{} users, {} examples: {} public, {} held-in, {} held-out, {} dropped for too few examples",
         corpus.users().len(),
         corpus.n_examples_total(),
@@ -24,7 +40,72 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
         n(Membership::HeldOut),
         partition.n_dropped,
     );
-    Ok(StageOutput::new(&[PARTITION], note))
+    let mut files = vec![PARTITION];
+    if !canaries.is_empty() {
+        let record = |canary: &userprint_data::Canary| CanaryRecord {
+            user_id: partition.users[canary.user].as_str(),
+            tier: pipeline.experiment.raw.canaries[canary.tier],
+            membership: canary.membership.name(),
+        };
+        let records: Vec<CanaryRecord<'_>> = canaries.iter().map(record).collect();
+        pipeline.folder.write(CANARIES, serde_json::to_string_pretty(&records)?.as_bytes())?;
+        files.push(CANARIES);
+        note += &format!(", {} canaries among them", canaries.len());
+    }
+    Ok(StageOutput::new(&files, note))
+}
+
+/// Reads or draws the corpus, splits its users, and plants canaries.
+pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
+    let experiment = &pipeline.experiment;
+    let seed = experiment.seed;
+    let (corpus, given) = match &experiment.corpus {
+        CorpusChoice::File { path, columns } => (read_corpus(path, columns)?, None),
+        CorpusChoice::Split(path) => {
+            let columns = |timestamp: Option<&str>| Columns {
+                user_id: "user_id".to_owned(),
+                text: "text".to_owned(),
+                example_id: Some("example_id".to_owned()),
+                timestamp: timestamp.map(str::to_owned),
+                ..Columns::default()
+            };
+            // Not every split has times.
+            let corpus = match read_corpus(path, &columns(Some("timestamp_s"))) {
+                Err(CorpusError::MissingColumn { .. }) => read_corpus(path, &columns(None)),
+                read => read,
+            };
+            (corpus?, Some(Partition::read_parquet(path)?))
+        }
+        CorpusChoice::Synthetic(config) => {
+            let population = Population::new(*config, seed.named("population"))?;
+            (population.sample_corpus(seed.named("documents")), None)
+        }
+    };
+    let partition = match (given, experiment.raw.split) {
+        (Some(given), _) => given,
+        (None, split) => partition(&corpus, &split.context("[split] is missing")?, seed.named("partition"))?,
+    };
+    ensure!(
+        count(&partition, Membership::Public) > 0
+            || !matches!(experiment.reference, ReferenceChoice::Pretrain(_)),
+        "the split has no public users, who pre-train the reference: split with `--public`, or bring a checkpoint"
+    );
+    let tiers = &experiment.raw.canaries;
+    if tiers.is_empty() {
+        return Ok(Planted { corpus, partition, canaries: Vec::new() });
+    }
+    let tokenizer = pipeline.tokenizer_folder().map(HfTokenizer::load_folder).transpose()?;
+    let spans = |text: &str| spans(tokenizer.as_ref(), text);
+    Ok(plant(&corpus, &partition, tiers, &spans, seed.named("canaries"))?)
+}
+
+/// Where tokens are; without a tokenizer, which is then made of the public users later, words are tokens.
+fn spans(tokenizer: Option<&HfTokenizer>, text: &str) -> Vec<[u32; 2]> {
+    if let Some(tokens) = tokenizer.and_then(|tokenizer| tokenizer.encode(&[text]).ok()) {
+        return tokens.spans.row(0).to_vec();
+    }
+    let at = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    text.split_whitespace().map(|word| [at(word) as u32, (at(word) + word.len()) as u32]).collect()
 }
 
 /// Number of users of a membership.

@@ -111,3 +111,48 @@ fn real_corpora_have_what_is_said_of_them() {
         );
     }
 }
+
+/// Lines of a dump of abstracts, each submitter with 25.
+fn abstracts() -> String {
+    let line = |submitter: u32, i: u32| {
+        json!({
+            "id": format!("{submitter}.{i}"), "submitter": format!("S {submitter}"),
+            "authors_parsed": [[format!("A{}", i % 5), "Ann", ""]],
+            "abstract": format!("  We show {i} of {submitter}\n"),
+            "versions": [{"version": "v1", "created": "Mon, 2 Apr 2007 19:18:42 GMT"}],
+        })
+        .to_string()
+    };
+    let lines: Vec<String> = (0..12).flat_map(|submitter| (0..25).map(move |i| line(submitter, i))).collect();
+    lines.join("\n") + "\n{\"submitter\": 7\n"
+}
+
+#[test]
+fn a_recipe_prints_its_table_beside_the_published_one() {
+    let folder = ExperimentFolder::new("");
+    folder.write("dumps/arxiv-1.json", abstracts());
+    let args = ["corpus", "arxiv", "--from", "dumps/arxiv-*.json", "--out", "out"];
+    let said = folder.userprint(&args).assert_success().stdout;
+    for row in [
+        "records    301",
+        "1 unreadable, the first: dumps/arxiv-1.json, line 301",
+        "users                          12     16,511",
+        "documents                     300      625 K",
+        "documents a user P50           25         30",
+    ] {
+        assert!(said.contains(row), "{row} is not in\n{said}");
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    let json = folder.userprint(&[&args[..], &["--json"]].concat()).assert_success().stdout;
+    let found: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        [&found["inspection"]["n_users"], &found["published"]["n_users"]],
+        [&json!(12), &json!(16511)]
+    );
+    let none = folder.userprint(&["corpus", "arxiv", "--from", "dumps/*.zst", "--out", "out"]);
+    assert!(none.stderr.contains("no file matches dumps/*.zst"), "{}", none.stderr);
+    let strict = folder.userprint(&[&args[..], &["--max-malformed", "0"]].concat());
+    assert!(strict.stderr.contains("1 of 301 records"), "{}", strict.stderr);
+    let other = folder.userprint(&["corpus", "reddit", "--from", "dumps/arxiv-1.json", "--out", "out"]);
+    assert!(other.stderr.contains("301 of 301 records"), "{}", other.stderr);
+}

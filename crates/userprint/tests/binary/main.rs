@@ -3,6 +3,7 @@
 mod account;
 mod auroc_curve;
 mod bad_input;
+mod canaries;
 mod command_line;
 mod corpus;
 mod experiment_folder;

@@ -1,0 +1,63 @@
+//! Canary users: held-in ones against held-out ones of the same tier.
+
+use std::collections::BTreeSet;
+
+use userprint_attack::{AttackError, UserStatistics, evaluate};
+use userprint_core::UserId;
+
+use crate::pipeline::Pipeline;
+use crate::results::CanaryRow;
+
+/// The headline attack on the canaries of each tier; `users` are those that `found` numbers.
+pub(super) fn rows(
+    pipeline: &Pipeline,
+    users: &[UserId],
+    found: &UserStatistics,
+) -> anyhow::Result<Vec<CanaryRow>> {
+    let prepared = pipeline.prepared()?;
+    let (experiment, mut rows) = (&pipeline.experiment, Vec::new());
+    for (tier_idx, tier) in experiment.raw.canaries.iter().enumerate() {
+        let own: BTreeSet<&UserId> = prepared
+            .canaries
+            .iter()
+            .filter(|canary| canary.tier == tier_idx)
+            .map(|canary| &prepared.partition.users[canary.user])
+            .collect();
+        let of_tier = among(found, |user| own.contains(&users[user]));
+        let seed = experiment.seed.named("canaries").indexed(tier_idx as u64);
+        let n_held_in = of_tier.held_in.iter().filter(|held_in| **held_in).count();
+        let mut row = CanaryRow {
+            kind: tier.kind,
+            n_tokens: tier.n_tokens,
+            n_documents: tier.n_documents,
+            held_in: n_held_in,
+            held_out: of_tier.held_in.len() - n_held_in,
+            auroc: None,
+            auroc_interval: None,
+            undefined: None,
+        };
+        match evaluate(&of_tier, experiment.raw.attack.bootstrap_resamples, seed) {
+            Ok(result) => {
+                row.auroc = Some(result.auroc);
+                row.auroc_interval = Some([result.auroc_interval.lower, result.auroc_interval.upper]);
+            }
+            Err(why @ (AttackError::TooFewUsers { .. } | AttackError::Stats(_))) => {
+                row.undefined = Some(format!("{:#}", anyhow::Error::from(why)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn among(found: &UserStatistics, is_own: impl Fn(usize) -> bool) -> UserStatistics {
+    let mut own = UserStatistics::default();
+    for row in (0..found.user.len()).filter(|&row| is_own(found.user[row].index())) {
+        own.user.push(found.user[row]);
+        own.held_in.push(found.held_in[row]);
+        own.statistic.push(found.statistic[row]);
+        own.n_examples.push(found.n_examples[row]);
+    }
+    own
+}
