@@ -45,7 +45,7 @@ fn canaries_are_recorded_and_compared_with_their_like() {
     assert_eq!(again.stderr.matches("done before").count(), 6, "{}", again.stderr);
     let other = format!("{TINY}\n[[canaries]]\nkind = \"rare-words\"\nn_tokens = 2\nn_users = 10\n");
     folder.write("experiment.toml", other.replace("n_words = 100", "n_words = 5000"));
-    let said = folder.userprint(&["run", "experiment.toml", "--to", "prepare"]);
+    let said = folder.userprint(&["run", "experiment.toml", "--until", "prepare"]);
     assert!(!said.stderr.contains("prepare   done before"), "{}", said.stderr);
 }
 
