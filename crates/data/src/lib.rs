@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`user_documents`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
 //! [`near_duplicates`], [`overlap`], [`wording`],
 //! [`error`].
 
@@ -21,6 +21,7 @@ mod rows_file;
 pub mod selection;
 pub mod split;
 pub mod synthetic;
+pub mod user_documents;
 pub mod wording;
 mod words;
 
@@ -39,4 +40,5 @@ pub use relational::{Duplicates, Inspection, RelationalSplit, SplitCounts, Split
 pub use selection::{Selection, train_set};
 pub use split::{Partition, UserSplit, partition};
 pub use synthetic::{Population, PopulationConfig};
+pub use user_documents::{UserDocuments, UserDraw};
 pub use wording::{UserWords, Wording, wording};

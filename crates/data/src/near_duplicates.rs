@@ -50,7 +50,7 @@ impl NearDuplicates {
         Ok(())
     }
 
-    /// For each text, the first earlier one that it is nearly a copy of and that is itself none.
+    /// For each text, the first earlier one that it is nearly a copy of and that is itself none; the first `n_kept` are none.
     ///
     /// Shingles are runs of words without case and punctuation; a text of fewer words is one shingle, one without words is no
     /// copy. Candidates come from MinHash signatures of 128 hashes in bands, so that a pair at the threshold is missed at
@@ -59,13 +59,13 @@ impl NearDuplicates {
     /// ```
     /// use userprint_data::NearDuplicates;
     /// let near = NearDuplicates { threshold: 0.5, shingle_words: 2 };
-    /// let copies = near.copies(&["one two three four five", "other words", "One two three four, six"]);
+    /// let copies = near.copies(&["one two three four five", "other words", "One two three four, six"], 0);
     /// assert_eq!(copies.iter().map(|copy| copy.map(|copy| copy.of)).collect::<Vec<_>>(), [None, None, Some(0)]);
     /// ```
     ///
     /// # Reference
     /// Broder, On the resemblance and containment of documents, 1997.
-    pub fn copies(&self, texts: &[&str]) -> Vec<Option<NearCopy>> {
+    pub fn copies(&self, texts: &[&str], n_kept: usize) -> Vec<Option<NearCopy>> {
         let sets: Vec<BTreeSet<u64>> =
             texts.iter().map(|text| shingles(text, self.shingle_words).into_iter().collect()).collect();
         let (n_bands, width) = self.bands();
@@ -83,7 +83,7 @@ impl NearDuplicates {
                 let similarity = jaccard(&sets[of], set);
                 (similarity >= self.threshold).then_some(NearCopy { of, similarity })
             });
-            let copy = similar.min_by_key(|copy| copy.of);
+            let copy = similar.min_by_key(|copy| copy.of).filter(|_| at >= n_kept);
             if copy.is_none() {
                 index.insert(at, signature);
             }

@@ -146,6 +146,7 @@ fn keeping_all(columns: Columns, means: &Means) -> RelationalSplit {
         split,
         max_examples: None,
         duplicates: Duplicates::Kept,
+        near_duplicates: None,
         seed: Seed(0),
         memory_bytes: means.memory,
         n_threads: means.threads.unwrap_or(all),

@@ -68,7 +68,7 @@ fn recall_and_precision_on_5000_texts() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for threshold in [0.3, 0.5, 0.8] {
         let near = NearDuplicates { threshold, shingle_words: 3 };
-        let (found, expected) = (near.copies(&texts), brute_force(near, &texts));
+        let (found, expected) = (near.copies(&texts, 0), brute_force(near, &texts));
         let both = found.iter().zip(&expected);
         let n_right = both.filter(|(found, expected)| found.is_some() && expected.is_some()).count();
         let (n_found, n_expected) = (found.iter().flatten().count(), expected.iter().flatten().count());
@@ -84,7 +84,7 @@ fn recall_and_precision_on_5000_texts() {
 fn what_is_no_copy() {
     let near = NearDuplicates { threshold: 0.5, shingle_words: 3 };
     // Two of six shingles are shared by the second; the third has no words.
-    let copies = near.copies(&["a b c d e f", "a b c d x y", "!?", "...", "a b", "A, b!"]);
+    let copies = near.copies(&["a b c d e f", "a b c d x y", "!?", "...", "a b", "A, b!"], 0);
     assert_eq!(
         copies.iter().map(|copy| copy.map(|copy| copy.of)).collect::<Vec<_>>(),
         [None, None, None, None, None, Some(4)]
@@ -94,12 +94,23 @@ fn what_is_no_copy() {
     }
 }
 
+#[test]
+fn what_is_kept_is_compared_with_all_the_same() {
+    let near = NearDuplicates { threshold: 0.5, shingle_words: 1 };
+    // The second is a copy of the first but stays, and the third is nearly the second alone.
+    let texts = ["a b c d", "c d a b e f", "c d e f g"];
+    let of =
+        |n_kept| near.copies(&texts, n_kept).iter().map(|copy| copy.map(|copy| copy.of)).collect::<Vec<_>>();
+    assert_eq!(of(0), [None, Some(0), None]);
+    assert_eq!(of(2), [None, None, Some(1)]);
+}
+
 proptest! {
     /// With few words and a threshold of 1, equal sets of shingles alone are copies, and all of them.
     #[test]
     fn equal_sets_are_always_found(texts in prop::collection::vec("[ab]( [ab]){0,6}", 0..30)) {
         let near = NearDuplicates { threshold: 1.0, shingle_words: 2 };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        prop_assert_eq!(near.copies(&texts), brute_force(near, &texts));
+        prop_assert_eq!(near.copies(&texts, 0), brute_force(near, &texts));
     }
 }

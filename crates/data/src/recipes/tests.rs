@@ -33,6 +33,7 @@ fn split() -> RelationalSplit {
         },
         max_examples: None,
         duplicates: Duplicates::Kept,
+        near_duplicates: None,
         seed: Seed(1),
         memory_bytes: 64 << 20,
         n_threads: NonZeroUsize::new(2).expect("2 is above 0"),

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -13,12 +13,24 @@ use parquet::file::properties::WriterProperties;
 use std::sync::Arc;
 use userprint_core::Seed;
 
-use crate::CorpusError;
+use super::near_marks::NearMarks;
+use crate::{CorpusError, NearDuplicates};
 
 /// Bytes of a row group from which on it ends with the user.
 const GROUP_BYTES: usize = 32 << 20;
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a file of documents has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Public, held-in and held-out users.
+    pub(super) n_users: [u64; 3],
+    /// Examples to train, for validation, for the test, for the attack, for nothing.
+    pub(super) n_examples: [u64; 5],
+    /// Examples that are nearly another of their user.
+    pub(super) n_near_duplicates: u64,
+}
 
 /// Documents sorted by user, as they come.
 ///
@@ -26,7 +38,9 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 /// come in batches.
 pub(super) struct DocumentsFile {
     path: PathBuf,
-    metadata: Vec<KeyValue>,
+    seed: Seed,
+    marks: Option<NearMarks>,
+    written: Written,
     writer: Option<ArrowWriter<File>>,
     /// Rows of the row group that is being filled.
     group: Vec<RecordBatch>,
@@ -34,11 +48,13 @@ pub(super) struct DocumentsFile {
 }
 
 impl DocumentsFile {
-    /// A file that appears when it is finished; `n_dropped` and `seed` go into the metadata, as of a partition.
-    pub(super) fn new(path: &Path, n_dropped: u64, seed: Seed) -> Self {
-        let metadata = [("n_dropped", n_dropped.to_string()), ("seed", seed.0.to_string())];
-        let metadata = metadata.map(|(key, value)| KeyValue::new(key.into(), value)).into();
-        Self { path: path.to_owned(), metadata, writer: None, group: Vec::new(), n_bytes: 0 }
+    /// A file that appears when it is finished, and beside it a table of near-duplicates, if they are sought.
+    pub(super) fn new(path: &Path, seed: Seed, near: Option<NearDuplicates>) -> Result<Self, CorpusError> {
+        let table = path.with_file_name(super::NEAR_DUPLICATES);
+        let marks = near.map(|near| NearMarks::new(near, &table)).transpose();
+        let marks = marks.map_err(|source| CorpusError::NotWritten { file: table, source })?;
+        let written = Written::default();
+        Ok(Self { path: path.to_owned(), seed, marks, written, writer: None, group: Vec::new(), n_bytes: 0 })
     }
 
     /// Takes the next rows.
@@ -46,9 +62,9 @@ impl DocumentsFile {
         self.try_push(batch).map_err(|source| self.not_written(source))
     }
 
-    /// Writes what is left and gives the file its name.
-    pub(super) fn finish(mut self) -> Result<(), CorpusError> {
-        self.try_finish().map_err(|source| {
+    /// Writes what is left and gives the file its name; `n_users` are all that the corpus had.
+    pub(super) fn finish(mut self, n_users: u64) -> Result<Written, CorpusError> {
+        self.try_finish(n_users).map_err(|source| {
             drop(fs::remove_file(self.partial()));
             self.not_written(source)
         })
@@ -81,13 +97,18 @@ impl DocumentsFile {
 
     fn write_group(&mut self) -> Result<(), BoxedError> {
         let Some(schema) = self.group.first().map(RecordBatch::schema) else { return Ok(()) };
-        let group = concat_batches(&schema, &std::mem::take(&mut self.group))?;
+        let mut group = concat_batches(&schema, &std::mem::take(&mut self.group))?;
         self.n_bytes = 0;
+        if let Some(marks) = &mut self.marks {
+            group = marks.mark(&group)?;
+        }
+        let group = with_lengths(&group)?;
+        self.written.count(&group)?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let writer =
-                    ArrowWriter::try_new(File::create(self.partial())?, schema, Some(self.properties()))?;
+                let file = File::create(self.partial())?;
+                let writer = ArrowWriter::try_new(file, group.schema(), Some(properties()))?;
                 self.writer.insert(writer)
             }
         };
@@ -95,23 +116,20 @@ impl DocumentsFile {
         Ok(writer.flush()?)
     }
 
-    fn try_finish(&mut self) -> Result<(), BoxedError> {
+    fn try_finish(&mut self, n_users: u64) -> Result<Written, BoxedError> {
         self.write_group()?;
-        let writer = self.writer.take().ok_or("there are no documents")?;
+        let mut writer = self.writer.take().ok_or("there are no documents")?;
+        let n_dropped = n_users - self.written.n_users.iter().sum::<u64>();
+        // As a partition has them.
+        for (key, value) in [("n_dropped", n_dropped.to_string()), ("seed", self.seed.0.to_string())] {
+            writer.append_key_value_metadata(KeyValue::new(key.into(), value));
+        }
         writer.into_inner()?.sync_all()?;
-        Ok(fs::rename(self.partial(), &self.path)?)
-    }
-
-    fn properties(&self) -> WriterProperties {
-        WriterProperties::builder()
-            .set_created_by("userprint".into())
-            .set_compression(Compression::SNAPPY)
-            // Texts and ids hardly repeat.
-            .set_column_dictionary_enabled("text".into(), false)
-            .set_column_dictionary_enabled("example_id".into(), false)
-            .set_max_row_group_row_count(Some(usize::MAX))
-            .set_key_value_metadata(Some(self.metadata.clone()))
-            .build()
+        if let Some(marks) = self.marks.take() {
+            self.written.n_near_duplicates = marks.finish()?;
+        }
+        fs::rename(self.partial(), &self.path)?;
+        Ok(self.written)
     }
 
     fn partial(&self) -> PathBuf {
@@ -122,6 +140,53 @@ impl DocumentsFile {
 
     fn not_written(&self, source: BoxedError) -> CorpusError {
         CorpusError::NotWritten { file: self.path.clone(), source }
+    }
+}
+
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_created_by("userprint".into())
+        .set_compression(Compression::SNAPPY)
+        // Texts and ids hardly repeat. Texts lie in the file as they are, so that one can be read without its page.
+        .set_column_dictionary_enabled("text".into(), false)
+        .set_column_compression("text".into(), Compression::UNCOMPRESSED)
+        .set_column_dictionary_enabled("example_id".into(), false)
+        .set_max_row_group_row_count(Some(usize::MAX))
+        .build()
+}
+
+/// The same rows with the bytes of their texts in the column `n_bytes`.
+fn with_lengths(group: &RecordBatch) -> Result<RecordBatch, BoxedError> {
+    let texts = string_column(group, "text")?;
+    let lengths: ArrayRef =
+        Arc::new((0..texts.len()).map(|row| texts.value_length(row) as u32).collect::<UInt32Array>());
+    let field = Arc::new(Field::new("n_bytes", DataType::UInt32, false));
+    let fields: Vec<_> = group.schema().fields().iter().cloned().chain([field]).collect();
+    let columns = group.columns().iter().cloned().chain([lengths]).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn string_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, BoxedError> {
+    let column = batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
+    column.ok_or_else(|| format!("column {name} is no string").into())
+}
+
+impl Written {
+    fn count(&mut self, group: &RecordBatch) -> Result<(), BoxedError> {
+        let [users, memberships, roles] =
+            ["user_id", "membership", "role"].map(|name| string_column(group, name));
+        let (users, memberships, roles) = (users?, memberships?, roles?);
+        for row in 0..group.num_rows() {
+            let role = roles.is_valid(row).then(|| roles.value(row));
+            let role = ["train", "validation", "test", "attack"].iter().position(|name| Some(*name) == role);
+            self.n_examples[role.unwrap_or(4)] += 1;
+            if row == 0 || users.value(row) != users.value(row - 1) {
+                let membership = memberships.value(row);
+                let at = ["public", "held_in", "held_out"].iter().position(|name| *name == membership);
+                self.n_users[at.ok_or("another membership")?] += 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod documents_file;
 mod gather;
 mod inspection;
 mod memory;
+mod near_marks;
 mod piece_order;
 mod pieces;
 mod plan;
@@ -20,13 +21,13 @@ use std::path::{Path, PathBuf};
 
 use userprint_core::Seed;
 
-use self::documents_file::DocumentsFile;
+use self::documents_file::{DocumentsFile, Written};
 pub use self::inspection::Inspection;
 use self::piece_order::PieceRows;
 use self::pieces::{Pieces, piece_bytes};
 use self::plan::Plan;
 use self::session::Session;
-use crate::{Columns, CorpusError, UserSplit, read_rows};
+use crate::{Columns, CorpusError, NearDuplicates, UserSplit, read_rows};
 
 /// Which of equal texts stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,6 +53,8 @@ pub struct RelationalSplit {
     pub max_examples: Option<u32>,
     /// Which of equal texts stay, before users are counted.
     pub duplicates: Duplicates,
+    /// Which examples are nearly another of their user and so not trained on, if they are sought.
+    pub near_duplicates: Option<NearDuplicates>,
     /// Seed of the split.
     pub seed: Seed,
     /// Bytes that sorting, joining and grouping may hold; beyond it they write to the disk. Readers and writers take some
@@ -68,7 +71,9 @@ pub struct SplitCounts {
     pub n_rows: u64,
     /// Rows that were copies of others and did not stay.
     pub n_duplicates: u64,
-    /// Users with too few or too many examples.
+    /// Examples that are nearly another of their user.
+    pub n_near_duplicates: u64,
+    /// Users with too few or too many examples, or with nothing but near-duplicates to train on.
     pub n_dropped: u64,
     /// Users of the split: public, held-in, held-out.
     pub n_users: [u64; 3],
@@ -98,6 +103,9 @@ pub enum SplitStep {
 /// The file of documents in the folder of a split.
 pub const DOCUMENTS: &str = "documents.parquet";
 
+/// The table of near-duplicates in the folder of a split: `user_id`, `example_id`, `copy_of`, `similarity`.
+pub const NEAR_DUPLICATES: &str = "near_duplicates.parquet";
+
 impl RelationalSplit {
     /// Splits the corpus in these files and leaves [`DOCUMENTS`] in the folder: each example with its text, its user's
     /// membership, its role and its rank within the user, sorted by user and example id.
@@ -117,6 +125,7 @@ impl RelationalSplit {
         on_step: &mut dyn FnMut(SplitStep),
     ) -> Result<SplitCounts, CorpusError> {
         self.split.check()?;
+        self.near_duplicates.map_or(Ok(()), |near| near.check())?;
         in_work_folder(&folder.join("work"), |work| self.run_in(files, folder, work, on_step))
     }
 
@@ -149,10 +158,9 @@ impl RelationalSplit {
         self.check_ids(&session, &plan, files)?;
         session.keep("labels", &plan.labels())?;
         self.check_rest(&session, &plan)?;
-        let n_examples: [u64; 5] = session.counts(&plan.n_examples())?;
-        let total = n_examples.iter().sum();
+        let total = session.count("SELECT count(*) FROM labels")?;
         let mut written = 0;
-        let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), n_all - n_users, self.seed);
+        let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), self.seed, self.near_duplicates)?;
         let mut pieces = Pieces::new(work);
         session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
         for piece in pieces.finish()? {
@@ -168,13 +176,11 @@ impl RelationalSplit {
                 file.push(batch)
             })?;
         }
-        file.finish()?;
-        let n_duplicates = n_rows - n_kept;
-        let [n_public, n_held_in, n_held_out] = sizes.map(|n| n as u64);
-        let n_users = [n_public, n_held_in, n_held_out];
+        let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all)?;
         Ok(SplitCounts {
             n_rows,
-            n_duplicates,
+            n_duplicates: n_rows - n_kept,
+            n_near_duplicates,
             n_dropped: n_all - n_users.iter().sum::<u64>(),
             n_users,
             n_examples,

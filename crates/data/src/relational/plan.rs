@@ -187,13 +187,6 @@ impl<'a> Plan<'a> {
         format!("SELECT user_id, example_id, membership, role, rank FROM labels WHERE piece = {piece}")
     }
 
-    /// How many examples are used for what.
-    pub(super) fn n_examples(&self) -> String {
-        let of = |role: &str| format!("count(*) FILTER (WHERE role = '{role}')");
-        let roles: Vec<String> = ["train", "validation", "test", "attack"].map(of).into();
-        format!("SELECT {}, count(*) FILTER (WHERE role IS NULL) FROM labels", roles.join(", "))
-    }
-
     /// `sha256(salt + ":" + value)`, as in [`partition`](crate::partition).
     fn hash(&self, name: &str, value: &str) -> String {
         let Seed(salt) = self.0.seed.named(name);

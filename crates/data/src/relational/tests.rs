@@ -30,6 +30,7 @@ fn split(with_ids: bool) -> RelationalSplit {
         split: SPLIT,
         max_examples: None,
         duplicates: Duplicates::Kept,
+        near_duplicates: None,
         seed: Seed(7),
         memory_bytes: 256 << 20,
         n_threads: NonZeroUsize::new(2).expect("2 is above 0"),
@@ -289,4 +290,133 @@ fn users_with_too_many_examples_are_dropped() {
     run(&split, &[file], folder.path()).expect("a split");
     let partition = Partition::read_parquet(&folder.path().join(DOCUMENTS)).expect("a partition");
     assert!(partition.users.len() > 5 && partition.example_ids.rows().all(|ids| ids.len() <= 20));
+}
+
+/// Rows of the split: user, id, membership, role.
+fn labels(folder: &Path) -> Vec<[Option<String>; 4]> {
+    let file = fs::File::open(folder.join(DOCUMENTS)).expect("documents");
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").build().expect("a reader");
+    let mut rows = Vec::new();
+    for batch in batches.map(|batch| batch.expect("rows")) {
+        let columns = ["user_id", "example_id", "membership", "role"].map(|name| {
+            let column = batch.column_by_name(name).expect("a column");
+            column.as_any().downcast_ref::<StringArray>().expect("strings").clone()
+        });
+        let cell = |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
+        rows.extend((0..batch.num_rows()).map(|row| columns.each_ref().map(|column| cell(column, row))));
+    }
+    rows
+}
+
+/// Three users of whom one has nearly the same text every time, one twice the same, one never.
+#[test]
+fn near_duplicates_are_not_trained_on() {
+    let mut rows = Vec::new();
+    for user in 0..12 {
+        for example in 0..20 {
+            let own: Vec<String> = (0..20).map(|word| format!("w{user}x{example}x{word}")).collect();
+            let common: Vec<String> = (0..20).map(|word| format!("c{user}x{word}")).collect();
+            let text = match user % 3 {
+                0 => format!("{} {}", common.join(" "), own[0]),
+                1 if example < 10 => format!("{} {}", common.join(" "), own[0]),
+                _ => own.join(" "),
+            };
+            rows.push(CorpusRow {
+                user_id: format!("user {user:02}"),
+                example_id: Some(example.to_string()),
+                text,
+                origin: Origin::default(),
+            });
+        }
+    }
+    let near = NearDuplicates { threshold: 0.7, shingle_words: 3 };
+    let (folder, plain) = (folder(), folder());
+    let file = folder.path().join("corpus.parquet");
+    write(&file, &rows);
+    run(&split(true), std::slice::from_ref(&file), plain.path()).expect("a split");
+    let with = RelationalSplit { near_duplicates: Some(near), ..split(true) };
+    let counts = run(&with, &[file], folder.path()).expect("a split");
+    let (before, after) = (labels(plain.path()), labels(folder.path()));
+    let is_reserved = |row: &[Option<String>; 4]| row[3].as_deref().is_some_and(|role| role != "train");
+    let of = |labels: &[[Option<String>; 4]], user: usize| -> Vec<[Option<String>; 4]> {
+        let name = format!("user {user:02}");
+        labels.iter().filter(|row| row[0].as_ref() == Some(&name)).cloned().collect()
+    };
+    for user in 0..12 {
+        let (before, after) = (of(&before, user), of(&after, user));
+        match user % 3 {
+            // What is reserved has the text, so that nothing is left.
+            0 => assert!(after.is_empty() && !before.is_empty()),
+            2 => assert_eq!(before, after),
+            _ => {
+                let same = before.iter().zip(&after);
+                assert!(same.clone().all(|(before, after)| !is_reserved(before) || before == after));
+                // One of the ten at most is trained on, and none if one of them is reserved.
+                let ten = |row: &&[Option<String>; 4]| row[1].as_ref().is_some_and(|id| id.len() == 1);
+                let n = after.iter().filter(ten).filter(|row| row[3].as_deref() == Some("train")).count();
+                let any_reserved = after.iter().filter(ten).any(is_reserved);
+                assert!(n <= usize::from(!any_reserved), "{n} of the ten are trained on");
+                let others = same.filter(|(before, _)| !ten(before));
+                assert!(
+                    others.clone().count() == 10 && others.clone().all(|(before, after)| before == after)
+                );
+            }
+        }
+    }
+    assert_eq!(counts.n_users.iter().sum::<u64>(), 8);
+    assert_eq!(counts.n_dropped, 4);
+    assert_eq!(counts.n_examples.iter().sum::<u64>(), 160);
+    let table = fs::File::open(folder.path().join(NEAR_DUPLICATES)).expect("a table");
+    let n_rows = ParquetRecordBatchReaderBuilder::try_new(table)
+        .expect("Parquet")
+        .metadata()
+        .file_metadata()
+        .num_rows();
+    assert_eq!(u64::try_from(n_rows), Ok(counts.n_near_duplicates));
+    assert!(counts.n_near_duplicates > 0);
+    Partition::read_parquet(&folder.path().join(DOCUMENTS)).expect("a partition");
+}
+
+/// One more user changes nobody's roles, and at most one membership a boundary.
+#[test]
+fn another_user_changes_little() {
+    for seed in 0..6 {
+        let mut rng = Seed(seed).named("another user").rng();
+        let mut all = rows(&mut rng, true);
+        let newcomer = (0..12).map(|example| CorpusRow {
+            user_id: format!("newcomer {seed}"),
+            example_id: Some(example.to_string()),
+            text: format!("new text {example}"),
+            origin: Origin::default(),
+        });
+        let labelled = |rows: &[CorpusRow]| {
+            let folder = folder();
+            let file = folder.path().join("corpus.parquet");
+            write(&file, rows);
+            run(&split(true), &[file], folder.path()).expect("a split");
+            labels(folder.path())
+        };
+        let before = labelled(&all);
+        all.extend(newcomer);
+        let after: Vec<_> = labelled(&all)
+            .into_iter()
+            .filter(|row| row[0].as_ref().is_some_and(|user| !user.starts_with("newcomer")))
+            .collect();
+        assert_eq!(before.len(), after.len());
+        let mut moved = BTreeSet::new();
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before[..2], after[..2]);
+            match before[2] == after[2] {
+                true => assert_eq!(before[3], after[3], "a role changed without a membership"),
+                false => _ = moved.insert((before[0].clone(), before[2].clone(), after[2].clone())),
+            }
+        }
+        // Two boundaries: public and held in, held in and held out.
+        assert!(moved.len() <= 2, "{} users moved", moved.len());
+        let boundaries: BTreeSet<_> = moved
+            .iter()
+            .map(|(_, from, to)| (from.clone().min(to.clone()), from.clone().max(to.clone())))
+            .collect();
+        assert_eq!(boundaries.len(), moved.len());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use userprint_core::Seed;
-use userprint_data::{Duplicates, RelationalSplit, SplitCounts, SplitStep};
+use userprint_data::{Duplicates, NearDuplicates, RelationalSplit, SplitCounts, SplitStep};
 
 use super::{Shares, Source};
 use crate::progress::Bar;
@@ -46,6 +46,13 @@ pub(crate) struct SplitArgs {
     /// Which of equal texts stay.
     #[arg(long, value_enum, default_value = "kept")]
     duplicates: DuplicatesName,
+    /// Documents whose runs of words are those of another of their user, at
+    /// this Jaccard similarity or more, are not trained on.
+    #[arg(long, value_name = "SIMILARITY")]
+    near_duplicates: Option<f64>,
+    /// Words in a run.
+    #[arg(long, value_name = "N", default_value_t = 13)]
+    shingle_words: usize,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -73,6 +80,9 @@ impl SplitArgs {
                 DuplicatesName::OneAUser => Duplicates::OneAUser,
                 DuplicatesName::OneInAll => Duplicates::OneInAll,
             },
+            near_duplicates: self
+                .near_duplicates
+                .map(|threshold| NearDuplicates { threshold, shingle_words: self.shingle_words }),
             seed: Seed(self.shares.seed),
             ..self.source.split()
         };
@@ -89,10 +99,10 @@ impl SplitArgs {
 
 /// Counts in words.
 pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
-    let SplitCounts { n_rows, n_duplicates, n_dropped, n_users, n_examples } = counts;
+    let SplitCounts { n_rows, n_duplicates, n_near_duplicates, n_dropped, n_users, n_examples } = counts;
     let [public, held_in, held_out] = n_users.map(grouped);
     let [train, validation, test, attack, unused] = n_examples.map(grouped);
-    let rows = [
+    let mut rows = vec![
         ("rows", format!("{}, of which {} copies were left out", grouped(n_rows), grouped(n_duplicates))),
         (
             "users",
@@ -103,12 +113,14 @@ pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
         ),
         ("documents", format!("{train} to train, {validation} for validation, {test} for the test,")),
         ("", format!("{attack} for the attack, {unused} for nothing")),
-        (
-            "written",
-            format!("{} in {wall_s:.1} s", out.join(userprint_data::relational::DOCUMENTS).display()),
-        ),
     ];
-    rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
+    if n_near_duplicates > 0 {
+        let n = grouped(n_near_duplicates);
+        rows.push(("near", format!("{n} documents are nearly another of their user: not trained on")));
+    }
+    let documents = out.join(userprint_data::relational::DOCUMENTS);
+    rows.push(("written", format!("{} in {wall_s:.1} s", documents.display())));
+    rows.iter().map(|(name, value)| format!("{name:<10} {value}")).collect::<Vec<_>>().join("\n")
 }
 
 /// What is done, as it is done.
