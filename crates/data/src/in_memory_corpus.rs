@@ -169,9 +169,13 @@ fn derive_ids(rows: &mut [NumberedRow]) {
 }
 
 /// The id of the `copy`-th exact duplicate of a text within its user, counted from 0.
-fn derived_id(text: &str, copy: u32) -> String {
-    let hash = hex(&Sha256::digest(text)[..8]);
-    if copy == 0 { hash } else { format!("{hash}-{copy}") }
+pub(crate) fn derived_id(text: &str, copy: u32) -> String {
+    copy_id(&hex(&Sha256::digest(text)[..8]), copy)
+}
+
+/// The id of a copy, from that of the first.
+pub(crate) fn copy_id(first: &str, copy: u32) -> String {
+    if copy == 0 { first.to_owned() } else { format!("{first}-{copy}") }
 }
 
 /// Ids of examples that come one by one: the same that [`InMemoryCorpus`] gives them.

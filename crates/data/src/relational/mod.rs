@@ -141,10 +141,6 @@ impl RelationalSplit {
         on_step(SplitStep::Begun("reading"));
         let n_rows = self.read(&session, &plan, files, work)?;
         on_step(SplitStep::Begun("hashing texts"));
-        match self.columns.example_id {
-            Some(_) => session.view("documents", "SELECT * FROM given")?,
-            None => session.keep("documents", &plan.numbered())?,
-        }
         session.keep("keys", &plan.keys())?;
         let n_kept = session.count("SELECT count(*) FROM keys")?;
         on_step(SplitStep::Begun("drawing users"));
@@ -164,13 +160,19 @@ impl RelationalSplit {
         let mut pieces = Pieces::new(work);
         session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
         for piece in pieces.finish()? {
-            let documents = piece.read()?;
+            let documents = PieceRows::new(piece.read()?);
+            let documents = match self.columns.example_id {
+                Some(_) => documents,
+                None => {
+                    documents.with_ids().map_err(|source| CorpusError::relational("documents", source))?
+                }
+            };
             let mut labels = Vec::new();
             session.each_batch(&plan.piece_labels(piece.number), &mut |batch| {
                 labels.push(batch.clone());
                 Ok(())
             })?;
-            PieceRows::new(documents).each_labelled(&PieceRows::new(labels), &mut |batch| {
+            documents.each_labelled(&PieceRows::new(labels), &mut |batch| {
                 on_step(SplitStep::Documents { written, total });
                 written += batch.num_rows() as u64;
                 file.push(batch)

@@ -90,7 +90,8 @@ impl NearMarks {
         let mut roles: Vec<Option<&str>> = roles.iter().collect();
         found.iter().for_each(|found| roles[found.row] = None);
         let roles: ArrayRef = Arc::new(StringArray::from(roles));
-        let columns = group.schema().fields().iter().zip(group.columns()).map(|(field, column)| {
+        let schema = group.schema();
+        let columns = schema.fields().iter().zip(group.columns()).map(|(field, column)| {
             if field.name() == "role" { Arc::clone(&roles) } else { Arc::clone(column) }
         });
         let marked = RecordBatch::try_new(group.schema(), columns.collect())?;

@@ -1,12 +1,13 @@
 //! Documents of one piece in order, each with what it is used for, in memory.
 
-use arrow::array::{Array, RecordBatch, StringArray};
-use arrow::compute::interleave_record_batch;
-use arrow::datatypes::Schema;
+use arrow::array::{Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::{cast, interleave_record_batch};
+use arrow::datatypes::{DataType, Field, Schema};
 use rayon::prelude::*;
 use std::sync::Arc;
 
 use crate::CorpusError;
+use crate::in_memory_corpus::{copy_id, derived_id};
 
 /// Rows of a batch that is handed on.
 const BATCH_ROWS: usize = 1024;
@@ -22,6 +23,37 @@ pub(super) struct PieceRows(Vec<RecordBatch>);
 impl PieceRows {
     pub(super) fn new(batches: Vec<RecordBatch>) -> Self {
         Self(batches)
+    }
+
+    /// The same with the ids that [`InMemoryCorpus`](crate::InMemoryCorpus) gives, from rows that begin with user and text.
+    ///
+    /// Copies are numbered by when and where they were written, what is not known coming last, as the plan does.
+    pub(super) fn with_ids(self) -> Result<Self, BoxedError> {
+        let keys = self.keys()?;
+        let digests: Vec<Vec<String>> = keys
+            .par_iter()
+            .map(|[_, texts]| (0..texts.len()).map(|row| derived_id(texts.value(row), 0)).collect())
+            .collect();
+        let origins = self.0.iter().map(origins).collect::<Result<Vec<_>, _>>()?;
+        let same = |(batch, row): At| (keys[batch][0].value(row), digests[batch][row].as_str());
+        let mut order = self.rows();
+        order.par_sort_unstable_by(|&a, &b| {
+            same(a).cmp(&same(b)).then_with(|| origins[a.0][a.1].cmp(&origins[b.0][b.1]))
+        });
+        let mut ids: Vec<Vec<String>> = digests.iter().map(|own| vec![String::new(); own.len()]).collect();
+        for copies in order.chunk_by(|&a, &b| same(a) == same(b)) {
+            for (&(batch, row), copy) in copies.iter().zip(0..) {
+                ids[batch][row] = copy_id(&digests[batch][row], copy);
+            }
+        }
+        let with_ids = self.0.iter().zip(ids).map(|(batch, ids)| {
+            let mut fields = batch.schema().fields().to_vec();
+            let mut columns = batch.columns().to_vec();
+            fields.insert(1, Arc::new(Field::new("example_id", DataType::Utf8, true)));
+            columns.insert(1, Arc::new(StringArray::from(ids)));
+            Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        });
+        with_ids.collect::<Result<_, BoxedError>>().map(Self)
     }
 
     /// Hands on these documents by user and id, those alone that are in `labels`, with the other columns of those behind.
@@ -67,11 +99,14 @@ impl PieceRows {
     }
 
     fn order(&self, keys: &[[&StringArray; 2]]) -> Vec<At> {
-        let rows = self.0.iter().enumerate();
-        let mut order: Vec<At> =
-            rows.flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row))).collect();
+        let mut order = self.rows();
         order.par_sort_unstable_by(|&a, &b| key(keys, a).cmp(&key(keys, b)));
         order
+    }
+
+    fn rows(&self) -> Vec<At> {
+        let batches = self.0.iter().enumerate();
+        batches.flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row))).collect()
     }
 
     /// Rows side by side: all columns here, and those of the labels behind the keys.
@@ -85,6 +120,23 @@ impl PieceRows {
         let columns = own.columns().iter().chain(other.columns().iter().skip(2)).cloned().collect();
         Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
     }
+}
+
+/// When and where each row was written; what is not known comes last.
+type Origins = Vec<[(bool, i64, u64); 2]>;
+
+fn origins(batch: &RecordBatch) -> Result<Origins, BoxedError> {
+    let when =
+        batch.column_by_name("timestamp_s").map(|column| cast(column, &DataType::Int64)).transpose()?;
+    let source = batch.column_by_name("source").map(|column| cast(column, &DataType::UInt64)).transpose()?;
+    let when = when.as_ref().and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+    let source = source.as_ref().and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
+    let of_row = |row| {
+        let when = when.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+        let source = source.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+        [(when.is_none(), when.unwrap_or_default(), 0), (source.is_none(), 0, source.unwrap_or_default())]
+    };
+    Ok((0..batch.num_rows()).map(of_row).collect())
 }
 
 fn key<'a>(keys: &[[&'a StringArray; 2]], (batch, row): At) -> (&'a str, &'a str) {

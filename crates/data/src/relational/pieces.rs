@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use crate::CorpusError;
 
 /// Rows of a row group: the writer of each piece holds one.
-const GROUP_ROWS: usize = 8192;
+const GROUP_ROWS: usize = 4096;
 
 /// The most pieces, each of which is an open file.
 const MOST_PIECES: u64 = 500;

@@ -50,23 +50,27 @@ impl<'a> Plan<'a> {
         format!("SELECT count(*), count(*) FILTER (WHERE {}) FROM given", lacks.join(" OR "))
     }
 
-    /// Ids out of texts: the first 16 digits of their hash, and `-k` for the k-th copy within the user.
-    pub(super) fn numbered(&self) -> String {
+    /// Each example by its hash, without its text; where there are no ids, that is the first 16 digits of the hash, and `-k`
+    /// for the k-th copy within the user.
+    fn hashed(&self) -> String {
         let origin = self.origin("");
+        if self.0.columns.example_id.is_some() {
+            return "SELECT user_id, example_id, sha256(text) AS digest, octet_length(text) AS n_bytes FROM given"
+                .to_owned();
+        }
         format!(
-            "SELECT user_id, text, substr(encode(digest, 'hex'), 1, 16) \
-             || CASE WHEN copy = 1 THEN '' ELSE '-' || CAST(copy - 1 AS VARCHAR) END AS example_id{origin} \
-             FROM (SELECT user_id, text, digest{origin}, \
-             row_number() OVER (PARTITION BY user_id, digest ORDER BY text{origin} {ROWS}) AS copy \
-             FROM (SELECT user_id, text, sha256(text) AS digest{origin} FROM given))"
+            "SELECT user_id, substr(encode(digest, 'hex'), 1, 16) \
+             || CASE WHEN copy = 1 THEN '' ELSE '-' || CAST(copy - 1 AS VARCHAR) END AS example_id, digest, n_bytes \
+             FROM (SELECT *, row_number() OVER (PARTITION BY user_id, digest ORDER BY n_bytes{origin} {ROWS}) AS copy \
+             FROM (SELECT user_id, sha256(text) AS digest, octet_length(text) AS n_bytes{origin} FROM given))"
         )
     }
 
     /// Each example without its text, and of equal texts those that stay.
     pub(super) fn keys(&self) -> String {
-        let keys = "SELECT user_id, example_id, sha256(text) AS digest, octet_length(text) AS n_bytes FROM documents";
+        let keys = self.hashed();
         let first = match self.0.duplicates {
-            Duplicates::Kept => return keys.to_owned(),
+            Duplicates::Kept => return keys,
             Duplicates::OneAUser => format!("PARTITION BY user_id, digest ORDER BY example_id {ROWS}"),
             Duplicates::OneInAll => {
                 format!(
@@ -175,10 +179,10 @@ impl<'a> Plan<'a> {
 
     /// Documents of kept users, in any order, with their piece last.
     pub(super) fn routed(&self) -> String {
-        let origin = self.origin("documents.");
+        let origin = self.origin("");
+        let id = if self.0.columns.example_id.is_some() { ", example_id" } else { "" };
         format!(
-            "SELECT documents.user_id, example_id, text{origin}, piece FROM documents \
-             JOIN members ON documents.user_id = members.user_id"
+            "SELECT given.user_id{id}, text{origin}, piece FROM given JOIN members ON given.user_id = members.user_id"
         )
     }
 

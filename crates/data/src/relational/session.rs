@@ -20,6 +20,9 @@ use crate::CorpusError;
 /// Batches that are made before the last is used.
 const BATCHES_AHEAD: usize = 4;
 
+/// Rows of a batch: texts can be long, and a batch is the least that is held.
+const BATCH_ROWS: usize = 2048;
+
 /// Tables by name, and the threads that work on them.
 pub(crate) struct Session {
     /// For joins of which one side is of users, or of one piece.
@@ -44,7 +47,8 @@ impl Session {
             .with_temp_file_path(work)
             .build_arc()
             .map_err(|error| failed(error.into()))?;
-        let mut config = SessionConfig::new().with_target_partitions(n_threads.get());
+        let mut config =
+            SessionConfig::new().with_target_partitions(n_threads.get()).with_batch_size(BATCH_ROWS);
         let options = config.options_mut();
         // Views of strings keep all the buffers that they once came from, in memory and in its accounts.
         options.execution.parquet.schema_force_view_types = false;
