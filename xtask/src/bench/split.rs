@@ -70,6 +70,13 @@ struct Theirs {
     wall_s: f64,
 }
 
+/// What is said of drawing documents from the split.
+#[derive(Deserialize)]
+struct Drawn {
+    documents_per_s: f64,
+    open_s: f64,
+}
+
 /// All rounds of one program.
 #[derive(Default)]
 struct Rounds {
@@ -128,6 +135,15 @@ impl Split {
             agree(&ours, &theirs)?;
         }
         self.say(&ours, &theirs)?;
+        let mut command = Command::new(built.join("user-documents"));
+        command.arg(folder.join("ours/documents.parquet"));
+        let Ran { stdout, peak_bytes } = run_once(command, temporary.path())?;
+        let Drawn { documents_per_s, open_s } = parse(&stdout)?;
+        let peak = peak_bytes.map(megabytes).unwrap_or_default();
+        println!(
+            "4 users x 2 documents at a time: {} documents/s, opened in {open_s:.2} s, memory {peak}",
+            grouped(documents_per_s)
+        );
         if record { self.record(sh, &ours, &theirs) } else { Ok(()) }
     }
 
