@@ -24,7 +24,7 @@ use userprint_core::Seed;
 use self::documents_file::{DocumentsFile, Written};
 pub use self::inspection::Inspection;
 use self::piece_order::PieceRows;
-use self::pieces::{Pieces, piece_bytes};
+use self::pieces::{Piece, Pieces, piece_bytes};
 use self::plan::Plan;
 use self::session::Session;
 use crate::{Columns, CorpusError, NearDuplicates, UserSplit, read_rows};
@@ -152,32 +152,34 @@ impl RelationalSplit {
         on_step(SplitStep::Begun("ranking examples"));
         session.keep("ranked", &plan.ranked())?;
         self.check_ids(&session, &plan, files)?;
+        on_step(SplitStep::Begun("giving roles"));
         session.keep("labels", &plan.labels())?;
         self.check_rest(&session, &plan)?;
         let total = session.count("SELECT count(*) FROM labels")?;
         let mut written = 0;
         let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), self.seed, self.near_duplicates)?;
-        let mut pieces = Pieces::new(work);
-        session.each_batch(&plan.routed(), &mut |batch| pieces.push(batch))?;
-        for piece in pieces.finish()? {
-            let documents = PieceRows::new(piece.read()?);
+        on_step(SplitStep::Begun("sorting documents"));
+        let pieces = [("documents", plan.routed()), ("labels", plan.routed_labels())].map(|(name, sql)| {
+            let mut pieces = Pieces::new(work, name);
+            session.each_batch(&sql, &mut |batch| pieces.push(batch))?;
+            pieces.finish()
+        });
+        let [documents, labels] = pieces;
+        on_step(SplitStep::Begun("writing documents"));
+        Piece::each_pair([documents?, labels?], &mut |[documents, labels]| {
+            let documents = PieceRows::new(documents);
             let documents = match self.columns.example_id {
                 Some(_) => documents,
                 None => {
                     documents.with_ids().map_err(|source| CorpusError::relational("documents", source))?
                 }
             };
-            let mut labels = Vec::new();
-            session.each_batch(&plan.piece_labels(piece.number), &mut |batch| {
-                labels.push(batch.clone());
-                Ok(())
-            })?;
             documents.each_labelled(&PieceRows::new(labels), &mut |batch| {
                 on_step(SplitStep::Documents { written, total });
                 written += batch.num_rows() as u64;
                 file.push(batch)
-            })?;
-        }
+            })
+        })?;
         let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all)?;
         Ok(SplitCounts {
             n_rows,

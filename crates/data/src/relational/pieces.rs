@@ -25,18 +25,20 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// A piece is held while it is sorted, and so is the row group that it goes to.
 pub(super) fn piece_bytes(n_bytes: u64, memory_bytes: usize) -> u64 {
-    (memory_bytes as u64 / 8).max(n_bytes.div_ceil(MOST_PIECES)).max(1)
+    (memory_bytes as u64 / 12).max(n_bytes.div_ceil(MOST_PIECES)).max(1)
 }
 
-/// A file for each piece, as rows come in any order.
+/// A file for each piece of a table, as rows come in any order.
 pub(super) struct Pieces {
     folder: PathBuf,
+    name: &'static str,
     writers: BTreeMap<i64, ArrowWriter<File>>,
 }
 
 impl Pieces {
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), writers: BTreeMap::new() }
+    /// Pieces in files of a folder that begin with a name.
+    pub(super) fn new(folder: &Path, name: &'static str) -> Self {
+        Self { folder: folder.to_owned(), name, writers: BTreeMap::new() }
     }
 
     /// Takes rows, of which the last column is the number of the piece.
@@ -62,7 +64,7 @@ impl Pieces {
     fn writer(&mut self, number: i64, batch: &RecordBatch) -> Result<&mut ArrowWriter<File>, BoxedError> {
         if !self.writers.contains_key(&number) {
             let properties = WriterProperties::builder()
-                .set_compression(Compression::SNAPPY)
+                .set_compression(Compression::UNCOMPRESSED)
                 .set_dictionary_enabled(false)
                 .set_max_row_group_row_count(Some(GROUP_ROWS))
                 .build();
@@ -83,7 +85,7 @@ impl Pieces {
     }
 
     fn path(&self, number: i64) -> PathBuf {
-        self.folder.join(format!("piece-{number}.parquet"))
+        self.folder.join(format!("{}-{number}.parquet", self.name))
     }
 
     fn not_written(&self, source: BoxedError) -> CorpusError {
@@ -91,15 +93,41 @@ impl Pieces {
     }
 }
 
-/// A piece whose documents are all there.
+/// A piece whose rows are all there.
 pub(super) struct Piece {
-    pub(super) number: i64,
+    number: i64,
     path: PathBuf,
 }
 
 impl Piece {
-    /// Its documents, without the number of the piece; the file is deleted.
-    pub(super) fn read(&self) -> Result<Vec<RecordBatch>, CorpusError> {
+    /// Reads two tables of the same pieces side by side, the next while the last is used.
+    pub(super) fn each_pair(
+        tables: [Vec<Self>; 2],
+        each: &mut dyn FnMut([Vec<RecordBatch>; 2]) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
+        let numbers =
+            tables.each_ref().map(|pieces| pieces.iter().map(|piece| piece.number).collect::<Vec<_>>());
+        if numbers[0] != numbers[1] {
+            return Err(CorpusError::relational("documents", "two tables have other pieces".into()));
+        }
+        let [left, right] = tables;
+        std::thread::scope(|scope| {
+            let (send, receive) = std::sync::mpsc::sync_channel(1);
+            scope.spawn(move || {
+                for (left, right) in left.into_iter().zip(right) {
+                    let pair = left.read().and_then(|left| Ok([left, right.read()?]));
+                    // Nobody listens any more where a piece could not be used.
+                    if send.send(pair).is_err() {
+                        break;
+                    }
+                }
+            });
+            receive.into_iter().try_for_each(|pair| each(pair?))
+        })
+    }
+
+    /// Its rows, without the number of the piece; the file is deleted.
+    fn read(&self) -> Result<Vec<RecordBatch>, CorpusError> {
         let read = || -> Result<Vec<RecordBatch>, BoxedError> {
             let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&self.path)?)?.build()?;
             let batches = reader.map(|batch| {

@@ -186,9 +186,9 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// What each example of a piece is used for, in any order.
-    pub(super) fn piece_labels(&self, piece: i64) -> String {
-        format!("SELECT user_id, example_id, membership, role, rank FROM labels WHERE piece = {piece}")
+    /// What each example is used for, in any order, with its piece last.
+    pub(super) fn routed_labels(&self) -> String {
+        "SELECT user_id, example_id, membership, role, rank, piece FROM labels".to_owned()
     }
 
     /// `sha256(salt + ":" + value)`, as in [`partition`](crate::partition).
