@@ -16,6 +16,8 @@ pub struct Columns {
     pub timestamp: Option<String>,
     /// Where the text was written, where that is known: a string or an integer.
     pub source: Option<String>,
+    /// Who else the text belongs to: a list of strings. Each of them has the text too, in a row of its own.
+    pub co_users: Option<String>,
 }
 
 /// Positions of the wanted columns among those of a file.
@@ -26,12 +28,13 @@ pub(crate) struct ColumnIndices {
     pub(crate) example_id: Option<usize>,
     pub(crate) timestamp: Option<usize>,
     pub(crate) source: Option<usize>,
+    pub(crate) co_users: Option<usize>,
 }
 
 impl Columns {
     /// Finds the columns among the names of a file.
     pub(crate) fn find(&self, names: &[&str], position: &Position) -> Result<ColumnIndices, CorpusError> {
-        let optional = [&self.example_id, &self.timestamp, &self.source].map(Option::as_ref);
+        let optional = [&self.example_id, &self.timestamp, &self.source, &self.co_users].map(Option::as_ref);
         let wanted = [Some(&self.user_id), Some(&self.text)].into_iter().chain(optional);
         let is_there = |column: &String| names.contains(&column.as_str());
         // A CSV file without a header has a user's text where the names should be: that must not be shown.
@@ -49,6 +52,7 @@ impl Columns {
             example_id: self.example_id.as_deref().map(find).transpose()?,
             timestamp: self.timestamp.as_deref().map(find).transpose()?,
             source: self.source.as_deref().map(find).transpose()?,
+            co_users: self.co_users.as_deref().map(find).transpose()?,
         })
     }
 }

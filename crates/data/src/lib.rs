@@ -36,7 +36,7 @@ pub use overlap::near_copies;
 pub use position::Position;
 pub use read::{n_rows, read_corpus, read_rows};
 pub use recipes::{Preparation, Recipe};
-pub use relational::{Duplicates, Inspection, RelationalSplit, SplitCounts, SplitStep};
+pub use relational::{Duplicates, Inspection, RelationalSplit, SharedTexts, SplitCounts, SplitStep};
 pub use selection::{Selection, train_set};
 pub use split::{Partition, UserSplit, partition};
 pub use synthetic::{Population, PopulationConfig};

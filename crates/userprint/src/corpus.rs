@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use userprint_core::Seed;
-use userprint_data::{Columns, Duplicates, Recipe, RelationalSplit, UserSplit};
+use userprint_data::{Columns, Duplicates, Recipe, RelationalSplit, SharedTexts, UserSplit};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CorpusCommand {
@@ -146,6 +146,7 @@ fn keeping_all(columns: Columns, means: &Means) -> RelationalSplit {
         split,
         max_examples: None,
         duplicates: Duplicates::Kept,
+        shared: SharedTexts::Kept,
         near_duplicates: None,
         seed: Seed(0),
         memory_bytes: means.memory,

@@ -333,6 +333,7 @@ impl RawCorpus {
                     example_id: self.example_id.clone(),
                     timestamp: self.timestamp.clone(),
                     source: self.source.clone(),
+                    co_users: None,
                 };
                 Ok(CorpusChoice::File { path: path.clone(), columns })
             }

@@ -26,6 +26,14 @@ pub(super) fn read(
         return Err(CorpusError::NoRows { file: path.to_owned() });
     }
     let indices = columns.find(&header.iter().collect::<Vec<_>>(), &Position::line(path, 1))?;
+    if let Some(column) = &columns.co_users {
+        return Err(CorpusError::WrongType {
+            position: Position::line(path, 1),
+            column: column.clone(),
+            found: "delimited text".to_owned(),
+            expected: "lists, as JSON Lines and Parquet have them",
+        });
+    }
     let mut record = StringRecord::new();
     loop {
         n_pending.set(0);

@@ -31,14 +31,19 @@ pub(super) fn read(
             Ok(text) => text.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(text),
             Err(error) => return Err(CorpusError::NotUtf8 { position, byte: error.valid_up_to() }),
         };
-        if !text.trim().is_empty() && rows.push(number, row(text, columns, &position)?)?.is_break() {
+        if text.trim().is_empty() {
+            continue;
+        }
+        let (row, co_users) = row(text, columns, &position)?;
+        if rows.push_for_all(number, row, co_users)?.is_break() {
             break;
         }
     }
     Ok(())
 }
 
-fn row(line: &str, columns: &Columns, position: &Position) -> Result<CorpusRow, CorpusError> {
+/// A row, and who else it belongs to.
+fn row(line: &str, columns: &Columns, position: &Position) -> Result<(CorpusRow, Vec<String>), CorpusError> {
     let object = match serde_json::from_str(line) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err(CorpusError::NotJson { position: position.clone(), byte: 1 }),
@@ -53,7 +58,11 @@ fn row(line: &str, columns: &Columns, position: &Position) -> Result<CorpusRow, 
             let [timestamp, source] = [&columns.timestamp, &columns.source]
                 .map(|column| column.as_deref().map_or(Ok(None), |column| said(&object, column, position)));
             let origin = origin(columns, position, timestamp?.as_deref(), source?.as_deref())?;
-            Ok(CorpusRow { user_id, example_id, text: text.clone(), origin })
+            let co_users = columns
+                .co_users
+                .as_deref()
+                .map_or(Ok(Vec::new()), |column| ids(&object, column, position))?;
+            Ok((CorpusRow { user_id, example_id, text: text.clone(), origin }, co_users))
         }
         other => Err(wrong_type(other, &columns.text, "a string", position)),
     }
@@ -64,6 +73,18 @@ fn id(object: &Map<String, Value>, column: &str, position: &Position) -> Result<
         Value::String(id) => Ok(id.clone()),
         Value::Number(id) if !id.is_f64() => Ok(id.to_string()),
         other => Err(wrong_type(other, column, "a string or an integer", position)),
+    }
+}
+
+/// A list of ids, which may be null, but must be there.
+fn ids(object: &Map<String, Value>, column: &str, position: &Position) -> Result<Vec<String>, CorpusError> {
+    let wrong = |value| wrong_type(value, column, "a list of strings", position);
+    match object.get(column) {
+        Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(ids)) => {
+            ids.iter().map(|id| id.as_str().map(str::to_owned).ok_or_else(|| wrong(id))).collect()
+        }
+        _ => value(object, column, position).and_then(|value| Err(wrong(value))),
     }
 }
 

@@ -130,6 +130,23 @@ impl Rows<'_> {
         row.check(&position, self.names)?;
         Ok((self.each)(position, row))
     }
+
+    /// The row for its user, and one for each other user that it names.
+    fn push_for_all(
+        &mut self,
+        number: u64,
+        row: CorpusRow,
+        mut co_users: Vec<String>,
+    ) -> Result<ControlFlow<()>, CorpusError> {
+        co_users.sort();
+        co_users.dedup();
+        for user_id in co_users.into_iter().filter(|user| *user != row.user_id && !user.trim().is_empty()) {
+            if self.push(number, CorpusRow { user_id, ..row.clone() })?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.push(number, row)
+    }
 }
 
 /// Opens a file that has at least one byte.

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, LargeStringArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -28,7 +29,7 @@ pub(super) fn read(
     let builder = reader_builder(path, file)?;
     let top = Position::row(path, 1);
     let indices = checked(builder.schema(), columns, &top)?;
-    let optional = [indices.example_id, indices.source, indices.timestamp];
+    let optional = [indices.example_id, indices.source, indices.timestamp, indices.co_users];
     let wanted = optional.into_iter().flatten().chain([indices.user_id, indices.text]);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
@@ -53,8 +54,12 @@ pub(super) fn checked(
     let indices = columns.find(&names, top)?;
     check_type(schema, indices.text, Holds::Text, top)?;
     check_type(schema, indices.user_id, Holds::Id, top)?;
-    let optional =
-        [(indices.example_id, Holds::Id), (indices.source, Holds::Id), (indices.timestamp, Holds::Time)];
+    let optional = [
+        (indices.example_id, Holds::Id),
+        (indices.source, Holds::Id),
+        (indices.timestamp, Holds::Time),
+        (indices.co_users, Holds::Ids),
+    ];
     for (index, holds) in optional.into_iter().filter_map(|(index, holds)| Some((index?, holds))) {
         check_type(schema, index, holds, top)?;
     }
@@ -97,6 +102,7 @@ enum Holds {
     Text,
     Id,
     Time,
+    Ids,
 }
 
 fn check_type(
@@ -114,6 +120,15 @@ fn check_type(
     let (is_fine, expected) = match holds {
         Holds::Text => (is_string, "strings"),
         Holds::Id => (is_string || value_type.is_integer(), "strings or integers"),
+        Holds::Ids => {
+            let is_list = match field.data_type() {
+                DataType::List(item) | DataType::LargeList(item) => {
+                    matches!(item.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+                }
+                _ => false,
+            };
+            (is_list, "lists of strings")
+        }
         Holds::Time => (
             is_string || value_type.is_integer() || value_type.is_temporal(),
             "timestamps, strings or integers",
@@ -146,8 +161,12 @@ pub(super) fn push_batch(
     let example_ids = columns.example_id.as_deref().map(strings).transpose()?;
     let timestamps = columns.timestamp.as_deref().map(strings).transpose()?;
     let sources = columns.source.as_deref().map(strings).transpose()?;
+    let co_users = columns.co_users.as_deref().and_then(|name| batch.column_by_name(name));
+    let co_users = co_users.map(to_lists).transpose();
+    let co_users = co_users.map_err(|error| damaged(&Position::row(path, n_before + 1), error))?;
     let names = [&*columns.user_id, columns.example_id.as_deref().unwrap_or_default(), &*columns.text];
-    for (row, number) in (0..batch.num_rows()).zip(n_before + 1..) {
+    for (row_index, number) in (0..batch.num_rows()).zip(n_before + 1..) {
+        let row = row_index;
         let value = |column: &LargeStringArray, name: &str| match column.is_valid(row) {
             true => Ok(column.value(row).to_owned()),
             false => Err(CorpusError::NoValue {
@@ -165,7 +184,8 @@ pub(super) fn push_batch(
             example_id: example_ids.as_ref().map(|ids| value(ids, names[1])).transpose()?,
             text: value(&texts, names[2])?,
         };
-        if rows.push(number, row)?.is_break() {
+        let co_users = co_users.as_ref().map_or_else(Vec::new, |lists| lists[row_index].clone());
+        if rows.push_for_all(number, row, co_users)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -176,6 +196,17 @@ pub(crate) fn to_strings(column: &ArrayRef) -> Result<LargeStringArray, arrow::e
     // Large offsets never overflow, however long the texts of a batch are.
     let strings = cast(column, &DataType::LargeUtf8)?;
     Ok(strings.as_any().downcast_ref::<LargeStringArray>().expect("cast to large strings").clone())
+}
+
+/// The strings of each list; none where it is null.
+fn to_lists(column: &ArrayRef) -> Result<Vec<Vec<String>>, arrow::error::ArrowError> {
+    let item = Arc::new(Field::new("item", DataType::LargeUtf8, true));
+    let lists = cast(column, &DataType::LargeList(item))?;
+    let of_row = |list: Option<ArrayRef>| {
+        let strings = list.map(|list| list.as_string::<i64>().clone());
+        strings.iter().flatten().flatten().map(str::to_owned).collect()
+    };
+    Ok(lists.as_list::<i64>().iter().map(of_row).collect())
 }
 
 pub(crate) fn damaged(

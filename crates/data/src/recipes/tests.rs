@@ -15,7 +15,7 @@ use userprint_core::Seed;
 
 use super::*;
 use crate::relational::DOCUMENTS;
-use crate::{UserSplit, read_corpus};
+use crate::{SharedTexts, UserSplit, read_corpus};
 
 /// A moment of October 2015.
 const OCTOBER: i64 = 1_445_000_000;
@@ -33,6 +33,7 @@ fn split() -> RelationalSplit {
         },
         max_examples: None,
         duplicates: Duplicates::Kept,
+        shared: SharedTexts::Kept,
         near_duplicates: None,
         seed: Seed(1),
         memory_bytes: 64 << 20,

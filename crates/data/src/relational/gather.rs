@@ -10,7 +10,7 @@ use crate::{Columns, CorpusError, Position, read_rows};
 
 /// Whether some file must be read row by row: one that is no Parquet, has other types, or times or sources to make out.
 pub(super) fn is_needed(files: &[PathBuf], columns: &Columns) -> Result<bool, CorpusError> {
-    if columns.timestamp.is_some() || columns.source.is_some() {
+    if columns.timestamp.is_some() || columns.source.is_some() || columns.co_users.is_some() {
         return Ok(true);
     }
     let types: Vec<_> = files.iter().map(|file| plain_types(file, columns)).collect::<Result<_, _>>()?;

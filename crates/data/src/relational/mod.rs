@@ -5,6 +5,7 @@
 
 mod documents_file;
 mod gather;
+mod groups;
 mod inspection;
 mod memory;
 mod near_marks;
@@ -42,6 +43,21 @@ pub enum Duplicates {
     OneInAll,
 }
 
+/// What becomes of texts that several users have: threads, papers, copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedTexts {
+    /// Nothing: held-in users may train on texts of held-out ones.
+    #[default]
+    Kept,
+    /// They go.
+    Dropped,
+    /// Users who share one, directly or by others, are one group and have one membership.
+    ///
+    /// Shares of memberships are then met up to the size of a group.
+    Grouped,
+}
+
 /// How a corpus in files becomes a split in a file.
 #[derive(Clone, Debug)]
 pub struct RelationalSplit {
@@ -53,6 +69,8 @@ pub struct RelationalSplit {
     pub max_examples: Option<u32>,
     /// Which of equal texts stay, before users are counted.
     pub duplicates: Duplicates,
+    /// What becomes of texts that several users have.
+    pub shared: SharedTexts,
     /// Which examples are nearly another of their user and so not trained on, if they are sought.
     pub near_duplicates: Option<NearDuplicates>,
     /// Seed of the split.
@@ -73,6 +91,8 @@ pub struct SplitCounts {
     pub n_duplicates: u64,
     /// Examples that are nearly another of their user.
     pub n_near_duplicates: u64,
+    /// Examples of held-out users whose text a held-in user trains on, before near-duplicates are sought.
+    pub n_leaked: u64,
     /// Users with too few or too many examples, or with nothing but near-duplicates to train on.
     pub n_dropped: u64,
     /// Users of the split: public, held-in, held-out.
@@ -144,6 +164,9 @@ impl RelationalSplit {
         session.keep("keys", &plan.keys())?;
         let n_kept = session.count("SELECT count(*) FROM keys")?;
         on_step(SplitStep::Begun("drawing users"));
+        if self.shared == SharedTexts::Grouped {
+            groups::keep(&session, &plan, work)?;
+        }
         session.keep("sizes", &plan.sizes())?;
         let [n_users, n_all] = session.counts(&plan.n_users())?;
         let sizes = self.split.user_counts(n_users as usize, (n_all - n_users) as usize)?;
@@ -155,6 +178,7 @@ impl RelationalSplit {
         on_step(SplitStep::Begun("giving roles"));
         session.keep("labels", &plan.labels())?;
         self.check_rest(&session, &plan)?;
+        let n_leaked = session.count(&plan.n_leaked())?;
         let total = session.count("SELECT count(*) FROM labels")?;
         let mut written = 0;
         let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), self.seed, self.near_duplicates)?;
@@ -181,10 +205,12 @@ impl RelationalSplit {
             })
         })?;
         let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all)?;
+        self.check_sides(n_users, n_all)?;
         Ok(SplitCounts {
             n_rows,
             n_duplicates: n_rows - n_kept,
             n_near_duplicates,
+            n_leaked,
             n_dropped: n_all - n_users.iter().sum::<u64>(),
             n_users,
             n_examples,
@@ -229,6 +255,21 @@ impl RelationalSplit {
             CorpusError::relational("reading", "a row had no value, and has one now: the file changed".into())
         };
         files.iter().find_map(read).unwrap_or_else(changed)
+    }
+
+    /// Both sides have users still, of which groups and near-duplicates may have left too few.
+    fn check_sides(
+        &self,
+        [n_public, n_held_in, n_held_out]: [u64; 3],
+        n_all: u64,
+    ) -> Result<(), CorpusError> {
+        if n_held_in >= 2 && n_held_out >= 2 {
+            return Ok(());
+        }
+        let [n_public, n_held_in, n_held_out] = [n_public, n_held_in, n_held_out].map(|n| n as usize);
+        let n_kept = n_public + n_held_in + n_held_out;
+        let (n_dropped, min_examples) = (n_all as usize - n_kept, self.split.min_examples);
+        Err(CorpusError::TooFewUsers { n_kept, n_dropped, min_examples, n_public, n_held_in, n_held_out })
     }
 
     /// No user has an example id twice.

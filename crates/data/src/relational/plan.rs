@@ -2,7 +2,7 @@
 
 use userprint_core::Seed;
 
-use super::{Duplicates, RelationalSplit};
+use super::{Duplicates, RelationalSplit, SharedTexts};
 use crate::UserSplit;
 
 /// What `trim` of a string takes off: white space of Unicode.
@@ -68,7 +68,13 @@ impl<'a> Plan<'a> {
 
     /// Each example without its text, and of equal texts those that stay.
     pub(super) fn keys(&self) -> String {
-        let keys = self.hashed();
+        let keys = match self.0.shared {
+            SharedTexts::Dropped => format!(
+                "SELECT user_id, example_id, digest, n_bytes FROM (SELECT *, {}) WHERE least_user = most_user",
+                self.users_of_text(&self.hashed())
+            ),
+            SharedTexts::Kept | SharedTexts::Grouped => self.hashed(),
+        };
         let first = match self.0.duplicates {
             Duplicates::Kept => return keys,
             Duplicates::OneAUser => format!("PARTITION BY user_id, digest ORDER BY example_id {ROWS}"),
@@ -82,6 +88,24 @@ impl<'a> Plan<'a> {
         format!(
             "SELECT user_id, example_id, digest, n_bytes FROM \
              (SELECT *, row_number() OVER ({first}) AS place FROM ({keys})) WHERE place = 1"
+        )
+    }
+
+    /// The first and the last user that has a row's text, from rows of a query.
+    fn users_of_text(&self, rows: &str) -> String {
+        let all = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING";
+        format!(
+            "first_value(user_id) OVER (PARTITION BY digest ORDER BY user_id, example_id {all}) AS least_user, \
+             last_value(user_id) OVER (PARTITION BY digest ORDER BY user_id, example_id {all}) AS most_user \
+             FROM ({rows})"
+        )
+    }
+
+    /// Pairs of a user and the first user of a text that it shares.
+    pub(super) fn sharing(&self) -> String {
+        format!(
+            "SELECT DISTINCT user_id, least_user FROM (SELECT *, {}) WHERE least_user <> user_id",
+            self.users_of_text("SELECT * FROM keys")
         )
     }
 
@@ -114,16 +138,35 @@ impl<'a> Plan<'a> {
             false => "0".to_owned(),
         };
         let (attack, validation, test) = (share(attack), share(validation), share(test));
+        let by_hash = |of: &str| self.hash("membership", of);
+        let kept = format!("(SELECT * FROM sizes WHERE {})", self.is_kept());
+        let (place, from) = match self.0.shared {
+            SharedTexts::Kept | SharedTexts::Dropped => {
+                (format!("row_number() OVER (ORDER BY {}, user_id {ROWS})", by_hash("user_id")), kept)
+            }
+            // A group's place is that of its first user.
+            SharedTexts::Grouped => {
+                let placed = format!(
+                    "(SELECT *, row_number() OVER (ORDER BY {}, owner, user_id {ROWS}) AS own_place FROM \
+                     (SELECT kept.user_id, n, n_bytes, coalesce(owner, kept.user_id) AS owner FROM {kept} AS kept \
+                     LEFT JOIN owners ON kept.user_id = owners.user_id))",
+                    by_hash("owner")
+                );
+                (
+                    format!("first_value(own_place) OVER (PARTITION BY owner ORDER BY own_place {ROWS})"),
+                    placed,
+                )
+            }
+        };
         format!(
             "SELECT user_id, n, at, (bytes_until - n_bytes) / {piece_bytes} AS piece, {attack} AS attack_end, {attack} + {validation} AS validation_end, \
              {attack} + {validation} + {test} AS test_end, CASE WHEN place <= {n_public} THEN 'public' \
              WHEN place <= {} THEN 'held_in' ELSE 'held_out' END AS membership FROM \
-             (SELECT user_id, n, n_bytes, sum(n_bytes) OVER (ORDER BY user_id {ROWS}) AS bytes_until, \
-             row_number() OVER (ORDER BY {}, user_id {ROWS}) AS place, \
-             row_number() OVER (ORDER BY user_id {ROWS}) - 1 AS at FROM sizes WHERE {})",
+             (SELECT user_id, n, n_bytes, sum(n_bytes) OVER (ORDER BY user_id {ROWS}) AS bytes_until, {} AS place, \
+             row_number() OVER (ORDER BY user_id {ROWS}) - 1 AS at FROM {})",
             n_public + n_held_in,
-            self.hash("membership", "user_id"),
-            self.is_kept()
+            place,
+            from,
         )
     }
 
@@ -149,7 +192,7 @@ impl<'a> Plan<'a> {
     pub(super) fn labels(&self) -> String {
         // A public user's share for the attack is trained on.
         format!(
-            "SELECT user_id, example_id, membership, piece, rank, CASE \
+            "SELECT user_id, example_id, digest, membership, piece, rank, CASE \
          WHEN is_reserved AND rank <= attack_end THEN 'attack' \
          WHEN is_reserved AND rank <= validation_end THEN 'validation' \
          WHEN is_reserved THEN 'test' \
@@ -158,6 +201,14 @@ impl<'a> Plan<'a> {
          (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank {ROWS}) AS has_reserved_copy FROM \
          (SELECT *, rank <= test_end AND (membership <> 'public' OR rank > attack_end) AS is_reserved FROM ranked))"
         )
+    }
+
+    /// Examples of held-out users whose text a held-in user trains on.
+    pub(super) fn n_leaked(&self) -> String {
+        "SELECT coalesce(sum(n_held_out), 0) FROM (SELECT count(*) FILTER (WHERE membership = 'held_out') AS n_held_out, \
+         count(*) FILTER (WHERE membership = 'held_in' AND role = 'train') AS n_trained FROM labels GROUP BY digest) \
+         WHERE n_trained > 0"
+            .to_owned()
     }
 
     /// Position and number of examples of the first user with nothing left to train on.

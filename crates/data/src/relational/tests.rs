@@ -30,6 +30,7 @@ fn split(with_ids: bool) -> RelationalSplit {
         split: SPLIT,
         max_examples: None,
         duplicates: Duplicates::Kept,
+        shared: SharedTexts::Kept,
         near_duplicates: None,
         seed: Seed(7),
         memory_bytes: 256 << 20,
@@ -419,4 +420,97 @@ fn another_user_changes_little() {
             .collect();
         assert_eq!(boundaries.len(), moved.len());
     }
+}
+
+/// Users in rings who share texts with the next, and others who share none.
+fn sharing_rows() -> Vec<CorpusRow> {
+    let mut rows = Vec::new();
+    for user in 0..48 {
+        for example in 0..10 {
+            // Rings of three: 0-1-2, 3-4-5, ... of the first thirty.
+            let text = match example {
+                0 if user < 30 => format!("shared {} {}", user / 3, user % 3),
+                1 if user < 30 => format!("shared {} {}", user / 3, (user + 1) % 3),
+                _ => format!("own {user} {example}"),
+            };
+            rows.push(CorpusRow {
+                user_id: format!("user {user:02}"),
+                example_id: Some(example.to_string()),
+                text,
+                origin: Origin::default(),
+            });
+        }
+    }
+    rows
+}
+
+#[test]
+fn shared_texts_follow_the_policy() {
+    let done = |shared| {
+        let folder = folder();
+        let file = folder.path().join("corpus.parquet");
+        write(&file, &sharing_rows());
+        let split = RelationalSplit { shared, ..split(true) };
+        let counts = run(&split, &[file], folder.path()).expect("a split");
+        (counts, labels(folder.path()))
+    };
+    let (kept, labelled) = done(SharedTexts::Kept);
+    // By counting: the texts that held-in users train on, among those of held-out ones.
+    let rows = sharing_rows();
+    let text = |row: &[Option<String>; 4]| {
+        let same = |own: &&CorpusRow| Some(&own.user_id) == row[0].as_ref() && own.example_id == row[1];
+        rows.iter().find(same).expect("a row").text.clone()
+    };
+    let trained: BTreeSet<String> = labelled
+        .iter()
+        .filter(|row| row[2].as_deref() == Some("held_in") && row[3].as_deref() == Some("train"))
+        .map(text)
+        .collect();
+    let held_out = labelled.iter().filter(|row| row[2].as_deref() == Some("held_out"));
+    let n_leaked = held_out.filter(|row| trained.contains(&text(row))).count();
+    assert!(n_leaked > 0);
+    assert_eq!(kept.n_leaked, n_leaked as u64);
+
+    let (dropped, labelled) = done(SharedTexts::Dropped);
+    assert_eq!(dropped.n_leaked, 0);
+    assert!(labelled.iter().all(|row| !text(row).starts_with("shared")));
+    assert_eq!(labelled.len(), 480 - 60);
+
+    let (grouped, labelled) = done(SharedTexts::Grouped);
+    assert_eq!(grouped.n_leaked, 0);
+    assert_eq!(labelled.len(), 480);
+    let membership = |user: usize| {
+        let name = format!("user {user:02}");
+        labelled.iter().find(|row| row[0].as_ref() == Some(&name)).expect("a user")[2].clone()
+    };
+    for ring in 0..10 {
+        assert_eq!(membership(3 * ring), membership(3 * ring + 1));
+        assert_eq!(membership(3 * ring), membership(3 * ring + 2));
+    }
+    // 48 users: 10 public and 19 held in, up to two users of a group at each boundary.
+    for (n, wanted) in grouped.n_users.into_iter().zip([10_u64, 19, 19]) {
+        assert!(n.abs_diff(wanted) <= 4, "{:?}", grouped.n_users);
+    }
+}
+
+#[test]
+fn each_co_user_has_the_text() {
+    let folder = folder();
+    let line = |user: u32, i: u32| {
+        let others =
+            if i == 0 { vec![format!("u{}", (user + 1) % 12), format!("u{user}")] } else { Vec::new() };
+        serde_json::json!({"user": format!("u{user}"), "a \"text\"": format!("{user} {i}"), "with": others})
+            .to_string()
+    };
+    let lines: Vec<String> = (0..12).flat_map(|user| (0..8).map(move |i| line(user, i))).collect();
+    let file = folder.path().join("corpus.jsonl");
+    fs::write(&file, lines.join("\n")).expect("written");
+    let mut split = split(false);
+    split.columns.co_users = Some("with".to_owned());
+    let counts = run(&split, std::slice::from_ref(&file), folder.path()).expect("a split");
+    assert_eq!((counts.n_rows, counts.n_users.iter().sum::<u64>()), (12 * 9, 12));
+    // All are one ring, so that one group has them all.
+    split.shared = SharedTexts::Grouped;
+    let error = run(&split, &[file], folder.path()).unwrap_err();
+    assert!(matches!(error, CorpusError::TooFewUsers { .. }), "{error}");
 }

@@ -6,7 +6,7 @@ use userprint_core::Seed;
 
 use super::*;
 use crate::relational::DOCUMENTS;
-use crate::{Columns, Corpus, Duplicates, Partition, RelationalSplit, UserSplit, read_corpus};
+use crate::{Columns, Corpus, Duplicates, Partition, RelationalSplit, SharedTexts, UserSplit, read_corpus};
 
 /// A split of texts from one byte to more than a page, with its corpus.
 fn split() -> TempDir {
@@ -34,6 +34,7 @@ fn split() -> TempDir {
         },
         max_examples: None,
         duplicates: Duplicates::Kept,
+        shared: SharedTexts::Kept,
         near_duplicates: None,
         seed: Seed(1),
         memory_bytes: 64 << 20,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use userprint_core::Seed;
-use userprint_data::{Duplicates, NearDuplicates, RelationalSplit, SplitCounts, SplitStep};
+use userprint_data::{Duplicates, NearDuplicates, RelationalSplit, SharedTexts, SplitCounts, SplitStep};
 
 use super::{Shares, Source};
 use crate::progress::Bar;
@@ -46,6 +46,12 @@ pub(crate) struct SplitArgs {
     /// Which of equal texts stay.
     #[arg(long, value_enum, default_value = "kept")]
     duplicates: DuplicatesName,
+    /// What becomes of texts that several users have.
+    #[arg(long, value_enum, default_value = "kept")]
+    shared: SharedName,
+    /// Column of who else a document belongs to: a list, each of whom gets it.
+    #[arg(long, value_name = "COLUMN")]
+    co_users: Option<String>,
     /// Documents whose runs of words are those of another of their user, at
     /// this Jaccard similarity or more, are not trained on.
     #[arg(long, value_name = "SIMILARITY")]
@@ -69,6 +75,17 @@ enum DuplicatesName {
     OneInAll,
 }
 
+/// What becomes of shared texts, by its name on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SharedName {
+    /// Nothing.
+    Kept,
+    /// They go.
+    Dropped,
+    /// Users who share one have one membership.
+    Grouped,
+}
+
 impl SplitArgs {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let start = Instant::now();
@@ -88,6 +105,7 @@ impl SplitArgs {
         };
         (split.columns.timestamp, split.columns.source) =
             (self.timestamp.clone(), self.source_column.clone());
+        split.columns.co_users.clone_from(&self.co_users);
         let counts = split.run(&self.source.files()?, &self.out, &mut Steps::default().show())?;
         let wall_s = start.elapsed().as_secs_f64();
         if self.json {
@@ -99,7 +117,8 @@ impl SplitArgs {
 
 /// Counts in words.
 pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
-    let SplitCounts { n_rows, n_duplicates, n_near_duplicates, n_dropped, n_users, n_examples } = counts;
+    let SplitCounts { n_rows, n_duplicates, n_near_duplicates, n_leaked, n_dropped, n_users, n_examples } =
+        counts;
     let [public, held_in, held_out] = n_users.map(grouped);
     let [train, validation, test, attack, unused] = n_examples.map(grouped);
     let mut rows = vec![
@@ -117,6 +136,14 @@ pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
     if n_near_duplicates > 0 {
         let n = grouped(n_near_duplicates);
         rows.push(("near", format!("{n} documents are nearly another of their user: not trained on")));
+    }
+    if n_leaked > 0 {
+        let n = grouped(n_leaked);
+        rows.push((
+            "leaked",
+            format!("{n} documents of held-out users are texts that held-in users train on;"),
+        ));
+        rows.push(("", "`--shared grouped` or `dropped` keeps them apart".to_owned()));
     }
     let documents = out.join(userprint_data::relational::DOCUMENTS);
     rows.push(("written", format!("{} in {wall_s:.1} s", documents.display())));
