@@ -20,7 +20,8 @@ MEMBERSHIP, ROLES = "168586dc7f3dae12", "54ffbdc829f27d85"
 
 start = time.perf_counter()
 work = os.path.join(a.out, "work")
-os.makedirs(work, exist_ok=True)
+shutil.rmtree(work, ignore_errors=True)  # of a run that failed
+os.makedirs(work)
 db = duckdb.connect(os.path.join(work, "split.duckdb"))
 db.execute(f"SET memory_limit='{a.memory}'; SET threads={a.threads}; SET temp_directory='{work}'")
 db.execute("SET preserve_insertion_order=false")

@@ -16,6 +16,7 @@ use rand::Rng;
 use rand::seq::index;
 use userprint_core::{Membership, Role, UserId};
 
+use crate::read::guarded;
 use crate::{CorpusError, Position};
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +60,7 @@ impl UserDocuments {
     /// [`CorpusError`] if the file cannot be read or is not one that a split wrote.
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let file = crate::read::open(path)?;
-        Self::index(path, file)
+        guarded(|| Self::index(path, file))
             .map_err(|source| CorpusError::Damaged { position: Position::row(path, 1), source })
     }
 

@@ -128,7 +128,14 @@ impl Split {
             let Some(Peer { python, script }) = &peer else { continue };
             let mut command = Command::new(python);
             command.arg(script).arg(&corpus).arg("--out").arg(folder.join("theirs"));
-            let Ran { stdout, peak_bytes } = run_once(self.told(command), temporary.path())?;
+            // A peer that cannot do it is a finding, not a reason to lose what was measured.
+            let Ran { stdout, peak_bytes } = match run_once(self.told(command), temporary.path()) {
+                Ok(ran) => ran,
+                Err(error) => {
+                    progress(&format!("the peer failed: {error:#}"));
+                    continue;
+                }
+            };
             let Theirs { n_rows, n_train, wall_s } = parse(&stdout)?;
             theirs.done.push(Done { n_rows, n_train, wall_s });
             theirs.peak_bytes = theirs.peak_bytes.max(peak_bytes);

@@ -25,6 +25,8 @@ pub(crate) const MAX_LINE_BYTES: usize = 64 << 20;
 /// Logarithm of the longest window of zstd: monthly dumps of large forums are pressed with `--long=31`.
 const MAX_WINDOW_LOG: u32 = 31;
 
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
 const SUPPORTED: &str = ".parquet, .arrow, .feather, .jsonl, .ndjson, .csv, .tsv, .mbox (all but the first three also \
     with .gz, .zst or .bz2) or a folder of mails";
 
@@ -208,6 +210,17 @@ pub(crate) fn decompressed(path: &Path, compression: Compression) -> Result<Box<
             Box::new(BufReader::new(decoder.map_err(|error| read_error(Position::line(path, 1), error))?))
         }
     })
+}
+
+/// What a decoder makes of bytes, which may lie: the crates that decode stop the thread on some that do.
+pub(crate) fn guarded<T, E: Into<BoxedError>>(
+    decode: impl FnOnce() -> Result<T, E>,
+) -> Result<T, BoxedError> {
+    // Nothing that the decoder leaves half done is used after an error.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(Into::into),
+        Err(_) => Err("the decoder found sizes that cannot be".into()),
+    }
 }
 
 /// The error for bytes that could not be read or decompressed at `position`.

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Rows, read_error};
+use super::{Rows, guarded, read_error};
 use crate::columns::ColumnIndices;
 use crate::origin::origin;
 use crate::{Columns, CorpusError, CorpusRow, Position};
@@ -34,8 +34,12 @@ pub(super) fn read(
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
     let mut n_rows = 0;
-    for batch in batches.map_err(|error| damaged(&top, error))? {
-        let batch = batch.map_err(|error| damaged(&Position::row(path, n_rows + 1), error))?;
+    let mut batches = batches.map_err(|error| damaged(&top, error))?;
+    loop {
+        let batch = guarded(|| batches.next().transpose());
+        let position = || Position::row(path, n_rows + 1);
+        let batch = batch.map_err(|source| CorpusError::Damaged { position: position(), source })?;
+        let Some(batch) = batch else { break };
         if push_batch(rows, path, &batch, columns, n_rows)?.is_break() {
             break;
         }
@@ -83,7 +87,8 @@ pub(crate) fn reader_builder(
     let magics = magics(&mut file).map_err(|error| read_error(top.clone(), error))?;
     match magics.map(|magic| &magic == b"PAR1") {
         [true, false] => Err(CorpusError::CutOff { position: top }),
-        _ => ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&top, error)),
+        _ => guarded(|| ParquetRecordBatchReaderBuilder::try_new(file))
+            .map_err(|source| CorpusError::Damaged { position: top, source }),
     }
 }
 

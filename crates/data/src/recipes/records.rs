@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::read::lines::{Line, Lines};
 use crate::read::parquet::{damaged, reader_builder, to_strings};
-use crate::read::{Compression, decompressed, extensions, open, read_error};
+use crate::read::{Compression, decompressed, extensions, guarded, open, read_error};
 use crate::{CorpusError, Position};
 
 /// A field: its JSON pointer, of which Parquet takes the first part as its column.
@@ -85,9 +85,12 @@ fn read_parquet(
     let top = Position::row(path, 1);
     let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
     let mut number = 0;
-    for batch in batches.map_err(|error| damaged(&top, error))? {
+    let mut batches = batches.map_err(|error| damaged(&top, error))?;
+    loop {
         let position = Position::row(path, number + 1);
-        let batch = batch.map_err(|error| damaged(&position, error))?;
+        let batch = guarded(|| batches.next().transpose());
+        let batch = batch.map_err(|source| CorpusError::Damaged { position: position.clone(), source })?;
+        let Some(batch) = batch else { return Ok(()) };
         let columns = names.iter().map(|name| batch.column_by_name(name).map(to_strings).transpose());
         let columns: Vec<Option<LargeStringArray>> =
             columns.collect::<Result<_, _>>().map_err(|error| damaged(&position, error))?;
@@ -100,5 +103,4 @@ fn read_parquet(
             each(Position::row(path, number), Some(columns.iter().map(value).collect()))?;
         }
     }
-    Ok(())
 }

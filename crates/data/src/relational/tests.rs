@@ -189,8 +189,8 @@ fn many_rows() -> Vec<CorpusRow> {
 
 #[test]
 fn pieces_are_at_most_so_many() {
-    assert_eq!(pieces::piece_bytes(10, 80), 10);
-    assert_eq!(pieces::piece_bytes(500_000, 80), 1000);
+    assert_eq!(pieces::piece_bytes(10, 120), 10);
+    assert_eq!(pieces::piece_bytes(500_000, 120), 1000);
 }
 
 #[test]

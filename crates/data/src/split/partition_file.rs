@@ -14,8 +14,8 @@ use parquet::file::properties::WriterProperties;
 use userprint_core::{ExampleId, Membership, Ragged, Role, Seed, UserId};
 
 use super::Partition;
-use crate::read::open;
 use crate::read::parquet::reader_builder;
+use crate::read::{guarded, open};
 use crate::{CorpusError, Position};
 
 const COLUMNS: [&str; 4] = ["user_id", "example_id", "membership", "role"];
@@ -81,8 +81,9 @@ impl Partition {
         let mut rows = PartitionRows::default();
         let (n_dropped, seed) = metadata(path, &builder)?;
         let damaged = |source: BoxedError| CorpusError::Damaged { position: Position::row(path, 1), source };
-        for batch in builder.build().map_err(|error| damaged(error.into()))? {
-            rows.push_batch(path, &batch.map_err(|error| damaged(error.into()))?)?;
+        let mut batches = builder.build().map_err(|error| damaged(error.into()))?;
+        while let Some(batch) = guarded(|| batches.next().transpose()).map_err(damaged)? {
+            rows.push_batch(path, &batch)?;
         }
         Ok(rows.finish(n_dropped, seed))
     }
