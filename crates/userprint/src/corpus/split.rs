@@ -97,6 +97,11 @@ impl SplitArgs {
                 DuplicatesName::OneAUser => Duplicates::OneAUser,
                 DuplicatesName::OneInAll => Duplicates::OneInAll,
             },
+            shared: match self.shared {
+                SharedName::Kept => SharedTexts::Kept,
+                SharedName::Dropped => SharedTexts::Dropped,
+                SharedName::Grouped => SharedTexts::Grouped,
+            },
             near_duplicates: self
                 .near_duplicates
                 .map(|threshold| NearDuplicates { threshold, shingle_words: self.shingle_words }),

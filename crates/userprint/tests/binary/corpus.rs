@@ -156,3 +156,39 @@ fn a_recipe_prints_its_table_beside_the_published_one() {
     let other = folder.userprint(&["corpus", "reddit", "--from", "dumps/arxiv-1.json", "--out", "out"]);
     assert!(other.stderr.contains("301 of 301 records"), "{}", other.stderr);
 }
+
+#[test]
+fn shared_texts_and_near_duplicates_are_told() {
+    let folder = ExperimentFolder::new("");
+    let words = |user: u32, i: u32| {
+        let words: Vec<String> = (0..20).map(|word| format!("w{user}x{i}x{word}")).collect();
+        words.join(" ")
+    };
+    let line = |user: u32, i: u32| {
+        let text = match i {
+            // One that all share, and one nearly the same as that before it.
+            0 => "a text that all of them have".to_owned(),
+            9 => format!("{} changed", words(user, 8)),
+            _ => words(user, i),
+        };
+        json!({"user_id": format!("u{user:02}"), "text": text}).to_string()
+    };
+    let lines: Vec<String> = (0..30).flat_map(|user| (0..12).map(move |i| line(user, i))).collect();
+    folder.write("corpus.jsonl", lines.join("\n"));
+    let split = |out: &str, more: &[&str]| {
+        let args = ["corpus", "split", "corpus.jsonl", "--out", out, "--min-examples", "5"];
+        folder.userprint(&[&args[..], more].concat())
+    };
+    let said = split("kept", &[]).assert_success().stdout;
+    assert!(said.contains("of held-out users are texts that held-in users train on"), "{said}");
+    let said = split("dropped", &["--shared", "dropped"]).assert_success().stdout;
+    assert!(!said.contains("leaked") && said.contains("360, of which 30 copies were left out"), "{said}");
+    let error = split("grouped", &["--shared", "grouped"]).stderr;
+    assert!(error.contains("expected at least 2 of both"), "{error}");
+    let said = split("near", &["--near-duplicates", "0.5", "--shingle-words", "3"]).assert_success().stdout;
+    assert!(said.contains("30 documents are nearly another of their user"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    assert!(folder.path("near/near_duplicates.parquet").exists());
+    let error = split("near", &["--near-duplicates", "1.5"]).stderr;
+    assert!(error.contains("near-duplicate threshold"), "{error}");
+}
