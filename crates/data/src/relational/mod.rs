@@ -163,25 +163,63 @@ impl RelationalSplit {
         on_step(SplitStep::Begun("hashing texts"));
         session.keep("keys", &plan.keys())?;
         let n_kept = session.count("SELECT count(*) FROM keys")?;
+        let n_all_users = self.label(&session, &plan, files, work, on_step)?;
+        let n_leaked = session.count(&plan.n_leaked())?;
+        let path = folder.join(DOCUMENTS);
+        let mut file = DocumentsFile::new(&path, self.seed, self.near_duplicates)?;
+        self.write(&session, &plan, work, &mut file, on_step)?;
+        let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all_users)?;
+        if let Err(error) = self.check_sides(n_users, n_all_users) {
+            fs::remove_file(&path).map_err(|source| not_written(&path, source))?;
+            return Err(error);
+        }
+        Ok(SplitCounts {
+            n_rows,
+            n_duplicates: n_rows - n_kept,
+            n_near_duplicates,
+            n_leaked,
+            n_dropped: n_all_users - n_users.iter().sum::<u64>(),
+            n_users,
+            n_examples,
+        })
+    }
+
+    /// Makes the table `labels` out of `keys`; the answer is how many users there are, kept or not.
+    fn label(
+        &self,
+        session: &Session,
+        plan: &Plan<'_>,
+        files: &[PathBuf],
+        work: &Path,
+        on_step: &mut dyn FnMut(SplitStep),
+    ) -> Result<u64, CorpusError> {
         on_step(SplitStep::Begun("drawing users"));
         if self.shared == SharedTexts::Grouped {
-            groups::keep(&session, &plan, work)?;
+            groups::keep(session, plan, work)?;
         }
         session.keep("sizes", &plan.sizes())?;
-        let [n_users, n_all] = session.counts(&plan.n_users())?;
-        let sizes = self.split.user_counts(n_users as usize, (n_all - n_users) as usize)?;
+        let [n_users, n_all_users] = session.counts(&plan.n_users())?;
+        let sizes = self.split.user_counts(n_users as usize, (n_all_users - n_users) as usize)?;
         let piece_bytes = piece_bytes(session.count(&plan.n_bytes())?, self.memory_bytes);
         session.keep("members", &plan.members(sizes, piece_bytes))?;
         on_step(SplitStep::Begun("ranking examples"));
         session.keep("ranked", &plan.ranked())?;
-        self.check_ids(&session, &plan, files)?;
+        self.check_ids(session, plan, files)?;
         on_step(SplitStep::Begun("giving roles"));
         session.keep("labels", &plan.labels())?;
-        self.check_rest(&session, &plan)?;
-        let n_leaked = session.count(&plan.n_leaked())?;
-        let total = session.count("SELECT count(*) FROM labels")?;
-        let mut written = 0;
-        let mut file = DocumentsFile::new(&folder.join(DOCUMENTS), self.seed, self.near_duplicates)?;
+        self.check_rest(session, plan)?;
+        Ok(n_all_users)
+    }
+
+    /// Writes each document with its label, piece by piece.
+    fn write(
+        &self,
+        session: &Session,
+        plan: &Plan<'_>,
+        work: &Path,
+        file: &mut DocumentsFile,
+        on_step: &mut dyn FnMut(SplitStep),
+    ) -> Result<(), CorpusError> {
         on_step(SplitStep::Begun("sorting documents"));
         let pieces = [("documents", plan.routed()), ("labels", plan.routed_labels())].map(|(name, sql)| {
             let mut pieces = Pieces::new(work, name);
@@ -190,30 +228,18 @@ impl RelationalSplit {
         });
         let [documents, labels] = pieces;
         on_step(SplitStep::Begun("writing documents"));
+        let (mut written, total) = (0, session.count("SELECT count(*) FROM labels")?);
         Piece::each_pair([documents?, labels?], &mut |[documents, labels]| {
-            let documents = PieceRows::new(documents);
-            let documents = match self.columns.example_id {
-                Some(_) => documents,
-                None => {
-                    documents.with_ids().map_err(|source| CorpusError::relational("documents", source))?
-                }
-            };
+            let mut documents = PieceRows::new(documents);
+            if self.columns.example_id.is_none() {
+                let failed = |source| CorpusError::relational("documents", source);
+                documents = documents.with_ids().map_err(failed)?;
+            }
             documents.each_labelled(&PieceRows::new(labels), &mut |batch| {
                 on_step(SplitStep::Documents { written, total });
                 written += batch.num_rows() as u64;
                 file.push(batch)
             })
-        })?;
-        let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all)?;
-        self.check_sides(n_users, n_all)?;
-        Ok(SplitCounts {
-            n_rows,
-            n_duplicates: n_rows - n_kept,
-            n_near_duplicates,
-            n_leaked,
-            n_dropped: n_all - n_users.iter().sum::<u64>(),
-            n_users,
-            n_examples,
         })
     }
 
@@ -290,18 +316,21 @@ impl RelationalSplit {
     }
 }
 
+fn not_written(file: &Path, source: std::io::Error) -> CorpusError {
+    CorpusError::NotWritten { file: file.to_owned(), source: source.into() }
+}
+
 /// Works in a folder that is new and is deleted at the end.
 pub(crate) fn in_work_folder<T>(
     work: &Path,
     job: impl FnOnce(&Path) -> Result<T, CorpusError>,
 ) -> Result<T, CorpusError> {
-    let not_written =
-        |source: std::io::Error| CorpusError::NotWritten { file: work.to_owned(), source: source.into() };
+    let failed = |source| not_written(work, source);
     if work.exists() {
-        fs::remove_dir_all(work).map_err(not_written)?;
+        fs::remove_dir_all(work).map_err(failed)?;
     }
-    fs::create_dir_all(work).map_err(not_written)?;
+    fs::create_dir_all(work).map_err(failed)?;
     let done = job(work);
-    let cleared = fs::remove_dir_all(work).map_err(not_written);
+    let cleared = fs::remove_dir_all(work).map_err(failed);
     done.and_then(|value| cleared.map(|()| value))
 }
