@@ -49,7 +49,7 @@ impl Rules<'_> {
         let verdict = match self.recipe {
             Recipe::Reddit | Recipe::RedditSmall => self.comment([next(), next(), next()]),
             Recipe::CcNews => article([next(), next(), next(), next(), next()]),
-            Recipe::Arxiv => self.r#abstract([next(), next(), next(), next(), next()]),
+            Recipe::Arxiv => self.abstract_of([next(), next(), next(), next(), next()]),
             Recipe::Enron => None,
         };
         verdict.unwrap_or(Verdict::Malformed)
@@ -75,7 +75,7 @@ impl Rules<'_> {
         })
     }
 
-    fn r#abstract(&self, [submitter, last, first, text, created]: [Option<String>; 5]) -> Option<Verdict> {
+    fn abstract_of(&self, [submitter, last, first, text, created]: [Option<String>; 5]) -> Option<Verdict> {
         let text = text?;
         let user = if self.first_author {
             last.map(|last| format!("{} {last}", first.unwrap_or_default()))
