@@ -49,11 +49,11 @@ db.execute(f"""CREATE TABLE ranked AS SELECT keys.user_id, example_id, digest, m
     row_number() OVER (PARTITION BY keys.user_id
         ORDER BY sha256('{ROLES}:' || keys.user_id || ':' || example_id), example_id) AS rank
     FROM keys JOIN members ON keys.user_id = members.user_id""")
+# No user has a text twice by now, so that no example is a copy of a reserved one.
 db.execute("""CREATE TABLE labels AS SELECT user_id, example_id, membership, rank, CASE
     WHEN is_reserved AND rank <= attack_end THEN 'attack' WHEN is_reserved AND rank <= validation_end THEN 'validation'
-    WHEN is_reserved THEN 'test' WHEN membership = 'held_out' OR has_reserved_copy THEN NULL ELSE 'train' END AS role FROM
-    (SELECT *, first_value(is_reserved) OVER (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank) AS has_reserved_copy
-    FROM (SELECT *, rank <= test_end AS is_reserved FROM ranked))""")
+    WHEN is_reserved THEN 'test' WHEN membership = 'held_out' THEN NULL ELSE 'train' END AS role FROM
+    (SELECT *, rank <= test_end AS is_reserved FROM ranked)""")
 db.execute(f"""COPY (SELECT documents.user_id, documents.example_id, text, membership, role, rank FROM documents
     JOIN labels ON documents.user_id = labels.user_id AND documents.example_id = labels.example_id
     ORDER BY documents.user_id, documents.example_id) TO '{a.out}/documents.parquet' (FORMAT parquet, COMPRESSION snappy)""")

@@ -190,16 +190,22 @@ impl<'a> Plan<'a> {
 
     /// What each example is used for; a copy of one that is reserved is not trained on.
     pub(super) fn labels(&self) -> String {
+        let has_reserved_copy = match self.0.duplicates {
+            Duplicates::Kept => format!(
+                "first_value(is_reserved) OVER (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank {ROWS})"
+            ),
+            // No user has a text twice.
+            Duplicates::OneAUser | Duplicates::OneInAll => "false".to_owned(),
+        };
         // A public user's share for the attack is trained on.
         format!(
             "SELECT user_id, example_id, digest, membership, piece, rank, CASE \
-         WHEN is_reserved AND rank <= attack_end THEN 'attack' \
-         WHEN is_reserved AND rank <= validation_end THEN 'validation' \
-         WHEN is_reserved THEN 'test' \
-         WHEN membership = 'held_out' OR has_reserved_copy THEN NULL \
-         ELSE 'train' END AS role FROM (SELECT *, first_value(is_reserved) OVER \
-         (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank {ROWS}) AS has_reserved_copy FROM \
-         (SELECT *, rank <= test_end AND (membership <> 'public' OR rank > attack_end) AS is_reserved FROM ranked))"
+             WHEN is_reserved AND rank <= attack_end THEN 'attack' \
+             WHEN is_reserved AND rank <= validation_end THEN 'validation' \
+             WHEN is_reserved THEN 'test' \
+             WHEN membership = 'held_out' OR has_reserved_copy THEN NULL \
+             ELSE 'train' END AS role FROM (SELECT *, {has_reserved_copy} AS has_reserved_copy FROM \
+             (SELECT *, rank <= test_end AND (membership <> 'public' OR rank > attack_end) AS is_reserved FROM ranked))"
         )
     }
 
