@@ -241,15 +241,6 @@ pub enum CorpusError {
         /// What a partition has.
         expected: &'static str,
     },
-    /// A file that does not come.
-    #[error("{url} cannot be downloaded; try again, or download it by other means and name it with `--from`")]
-    NotDownloaded {
-        /// Its address.
-        url: String,
-        /// What went wrong below.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// A dump of which too much cannot be read.
     #[error(
         "{n_malformed} of {n_records} records are not what the dump's format says, expected at most a share of {limit} \

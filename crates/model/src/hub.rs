@@ -7,6 +7,7 @@ mod cache;
 mod client;
 mod download;
 mod files;
+mod plain_file;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::ModelError;
 use cache::Cache;
 use client::Client;
+pub use plain_file::{Download, download};
 
 /// The public hub.
 pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";

@@ -1,3 +1,5 @@
+//! Canaries: what is planted where, in whom, and who trains on it.
+
 use userprint_core::{ExampleId, Origin};
 
 use super::*;

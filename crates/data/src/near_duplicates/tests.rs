@@ -1,3 +1,5 @@
+//! Near-duplicates against the comparison of every pair.
+
 use proptest::prelude::*;
 use rand::RngExt;
 use userprint_core::Seed;

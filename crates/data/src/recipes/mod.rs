@@ -1,6 +1,5 @@
 //! From the raw dumps of the paper's corpora to splits.
 
-mod download;
 mod mailboxes;
 mod records;
 mod rules;
@@ -12,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use userprint_core::Origin;
 
-pub use self::download::{Download, download};
 use self::mailboxes::{Member, may_be_own, read_members};
 use self::records::read_records;
 use self::rules::{Rules, Verdict};

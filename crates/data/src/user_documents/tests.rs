@@ -1,3 +1,5 @@
+//! Documents by user against a reader of the whole file.
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use server::{COMMIT, Hub};
 use tempfile::TempDir;
 use userprint_model::ModelError;
-use userprint_model::hub::{HubKind, HubModel, HubProgress, HubRequest, HubStep, fetch, fetch_dataset};
+use userprint_model::hub::{
+    HubKind, HubModel, HubProgress, HubRequest, HubStep, download, fetch, fetch_dataset,
+};
 
 const NAME: &str = "owner/tiny-lm";
 const WEIGHTS: &str = "model.safetensors";
@@ -305,4 +307,47 @@ fn files_of_a_dataset_in_their_folders() {
     assert!(hub.requests("").is_empty());
     let error = fetch_dataset(&request, &|_| false, &mut |_| {}).unwrap_err().to_string();
     assert_says(&error, &["none of the files"]);
+}
+
+/// Serves a file once per connection: the first answer ends early, the next ones go on where they are asked to.
+fn serve(content: &'static [u8]) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (stream, number) in listener.incoming().zip(0..) {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let range = lines.take_while(|line| !line.is_empty()).find_map(|line| {
+                line.to_lowercase().strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()
+            });
+            let rest = &content[range.unwrap_or(0)..];
+            let status = if range.is_some() { "206 Partial Content" } else { "200 OK" };
+            let sent = if number == 0 { &rest[..rest.len() / 2] } else { rest };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
+            // A client that went away is its own affair.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent));
+        }
+    });
+    format!("http://{address}/dump.tar.gz")
+}
+
+#[test]
+fn a_download_goes_on_where_it_broke_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let content: &[u8] =
+        Box::leak((0..2_000_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect::<Box<[u8]>>());
+    let url = serve(content);
+    let mut seen = Vec::new();
+    let found = download(&url, folder.path(), &mut |done, total| seen.push((done, total))).expect("a file");
+    assert!(std::fs::read(&found.file).expect("a file") == content);
+    assert_eq!((found.n_bytes, found.sha256.len()), (2_000_000, 64));
+    // Nothing came twice.
+    assert!(
+        seen.windows(2).all(|pair| pair[0].0 < pair[1].0) && seen.last() == Some(&(2_000_000, 2_000_000))
+    );
+    assert_eq!(download(&url, folder.path(), &mut |_, _| panic!("it is there")).expect("a file"), found);
+    let error = download("http://127.0.0.1:1/none", folder.path(), &mut |_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("http://127.0.0.1:1/none"), "{error}");
 }

@@ -171,7 +171,7 @@ fn download(recipe: Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
         Source::Url(url) => {
             let mut bar: Option<Bar> = None;
-            let download = userprint_data::recipes::download(url, out, &mut |done, total| {
+            let download = userprint_model::hub::download(url, out, &mut |done, total| {
                 bar.get_or_insert_with(|| Bar::of_bytes("download", total)).set(done);
             })?;
             tracing::info!("{} bytes with SHA-256 {}", download.n_bytes, download.sha256);

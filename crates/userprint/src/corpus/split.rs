@@ -144,11 +144,8 @@ pub(super) fn words(counts: SplitCounts, out: &Path, wall_s: f64) -> String {
     }
     if n_leaked > 0 {
         let n = grouped(n_leaked);
-        rows.push((
-            "leaked",
-            format!("{n} documents of held-out users are texts that held-in users train on;"),
-        ));
-        rows.push(("", "`--shared grouped` or `dropped` keeps them apart".to_owned()));
+        rows.push(("leaked", format!("{n} documents of held-out users are texts that held-in users")));
+        rows.push(("", "train on; `--shared grouped` or `dropped` keeps them apart".to_owned()));
     }
     let documents = out.join(userprint_data::relational::DOCUMENTS);
     rows.push(("written", format!("{} in {wall_s:.1} s", documents.display())));

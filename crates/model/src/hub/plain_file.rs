@@ -1,14 +1,15 @@
 //! One file from its public address, resumed where an earlier attempt broke off.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use ureq::http::{StatusCode, header};
 
-use crate::CorpusError;
+use crate::ModelError;
+use crate::checkpoint::io;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence of a server.
@@ -35,17 +36,15 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 /// What an attempt that broke off has brought is kept in `NAME.incomplete`. `on_progress` hears bytes done and bytes in all.
 ///
 /// # Errors
-/// [`CorpusError::NotDownloaded`], [`CorpusError::NotWritten`].
+/// [`ModelError::HubUnreachable`], [`ModelError::Io`].
 pub fn download(
     url: &str,
     folder: &Path,
     on_progress: &mut dyn FnMut(u64, u64),
-) -> Result<Download, CorpusError> {
+) -> Result<Download, ModelError> {
     let name = url.rsplit('/').next().unwrap_or("dump");
     let (file, part) = (folder.join(name), folder.join(format!("{name}.incomplete")));
-    let not_written =
-        |source: io::Error| CorpusError::NotWritten { file: file.clone(), source: source.into() };
-    fs::create_dir_all(folder).map_err(not_written)?;
+    fs::create_dir_all(folder).map_err(|error| io(folder, "make it", error))?;
     if !file.is_file() {
         let mut n_failures = 0;
         loop {
@@ -56,17 +55,19 @@ pub fn download(
                     let after = fs::metadata(&part).map_or(0, |metadata| metadata.len());
                     n_failures = if after > before { 0 } else { n_failures + 1 };
                     if n_failures == N_ATTEMPTS {
-                        return Err(CorpusError::NotDownloaded { url: url.to_owned(), source });
+                        let (name, endpoint) = (name.to_owned(), url.to_owned());
+                        return Err(ModelError::HubUnreachable { name, endpoint, source });
                     }
                     std::thread::sleep(Duration::from_millis(200 << n_failures));
                 }
             }
         }
-        fs::rename(&part, &file).map_err(not_written)?;
+        fs::rename(&part, &file).map_err(|error| io(&file, "write it", error))?;
     }
     let mut hasher = Sha256::new();
-    let n_bytes =
-        File::open(&file).and_then(|mut open| io::copy(&mut open, &mut hasher)).map_err(not_written)?;
+    let n_bytes = File::open(&file)
+        .and_then(|mut open| std::io::copy(&mut open, &mut hasher))
+        .map_err(|error| io(&file, "read it", error))?;
     let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Download { file, n_bytes, sha256 })
 }
