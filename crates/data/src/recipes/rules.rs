@@ -92,7 +92,7 @@ impl Rules<'_> {
 
 fn article([domain, url, text, date, language]: [Option<String>; 5]) -> Option<Verdict> {
     let host = || url.as_deref().and_then(host);
-    let Some(domain) = domain.or_else(host) else { return None };
+    let domain = domain.or_else(host)?;
     // The hub's file has articles without a date, all of these years.
     let date = match date {
         Some(date) => Some(seconds(date.trim())?),

@@ -41,6 +41,9 @@ fn split() -> RelationalSplit {
     }
 }
 
+/// Name and content of a member, or user and text of a document.
+type Pair = (String, String);
+
 fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
@@ -84,7 +87,7 @@ impl Dump {
 }
 
 /// Lines of comments, and what is to be left of them.
-fn comments() -> (Vec<String>, BTreeSet<(String, String)>) {
+fn comments() -> (Vec<String>, BTreeSet<Pair>) {
     let (mut lines, mut kept) = (Vec::new(), BTreeSet::new());
     let line = |author: &str, body: &str, created: i64| {
         json!({"author": author, "body": body, "created_utc": created, "id": "x", "score": 1}).to_string()
@@ -247,7 +250,7 @@ fn message(from: &str, text: &str) -> String {
 }
 
 /// Members of an archive of mails, and what is to be left of them.
-fn mails() -> (Vec<(String, String)>, BTreeSet<(String, String)>) {
+fn mails() -> (Vec<Pair>, BTreeSet<Pair>) {
     let (mut members, mut kept) = (Vec::new(), BTreeSet::new());
     for owner in ["lay-k", "dasovich-j", "kaminski-v", "o'neil-m", "shackleton-s"] {
         let last = &owner[..owner.len() - 2];
