@@ -120,8 +120,8 @@ pub(crate) fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let mut tables = vec![
         table::checks(results),
         table::promise(results),
-        table::attacks(results),
         table::canaries(results),
+        table::attacks(results),
         table::detection(results),
         table::sequential(results),
         table::exposure(results),
