@@ -65,8 +65,8 @@ pub type Spans<'a> = &'a dyn Fn(&str) -> Vec<[u32; 2]>;
 
 /// Makes users into canaries, tier by tier, drawn without replacement among those that are not public.
 ///
-/// A user is fit for a tier that has so many documents which are not reserved, and for a substring also a document of so many
-/// tokens. Something is planted in every one of its documents, those of the attacker too; copies of a text stay copies. Each
+/// A user is fit for a tier that has so many documents which are neither reserved nor copies of what is, and for a substring
+/// also a document of so many tokens. Something is planted in every one of its documents, those of the attacker too; copies of a text stay copies. Each
 /// canary is then held in or held out by a fair coin of its own, whatever the user was before.
 /// `spans` says where tokens are; planted text begins and ends where one does.
 ///
@@ -94,7 +94,8 @@ pub fn plant(
         for user in pool {
             let own = &texts.0[user];
             let seed = seed.indexed(user as u64);
-            let is_fit = n_found < wanted && n_free(partition, user) >= tier.n_documents.unwrap_or(1);
+            let is_fit = n_found < wanted
+                && n_trainable(partition.roles.row(user), own) >= tier.n_documents.unwrap_or(1).max(1);
             let what = is_fit.then(|| tier.planted(own, &rare, spans, seed)).flatten();
             let Some(what) = what else {
                 left.push(user);
@@ -117,9 +118,10 @@ pub fn plant(
     Ok(Planted { corpus, partition, canaries: planted.into_values().map(|(canary, _)| canary).collect() })
 }
 
-/// Documents of a user that are not reserved.
-fn n_free(partition: &Partition, user: usize) -> usize {
-    partition.roles.row(user).iter().filter(|role| !is_reserved(**role)).count()
+/// Documents of a user that are neither reserved nor copies of what is.
+fn n_trainable(roles: &[Option<Role>], examples: &[Example]) -> usize {
+    let roles = canary_roles(roles, examples, Membership::HeldIn, None);
+    roles.iter().filter(|role| **role == Some(Role::Train)).count()
 }
 
 fn is_reserved(role: Option<Role>) -> bool {

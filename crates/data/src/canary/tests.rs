@@ -192,3 +192,22 @@ fn a_tier_without_users_is_an_error() {
     assert_eq!(again(3).corpus, again(3).corpus);
     assert_ne!(again(3).corpus, again(4).corpus);
 }
+
+#[test]
+fn who_could_not_be_trained_on_is_no_canary() {
+    let (corpus, mut partition) = setting();
+    // Of half of the users everything is reserved.
+    let n_users = partition.users.len();
+    let mut roles = userprint_core::Ragged::new();
+    for user in 0..n_users {
+        let own = partition.roles.row(user).to_vec();
+        roles.push(own.iter().map(|role| if user % 2 == 0 { Some(Role::Test) } else { *role }));
+    }
+    partition.roles = roles;
+    let tier = CanaryTier { n_users: None, ..SUBSTRING };
+    let planted = plant(&corpus, &partition, &[tier], &words, Seed(2)).expect("enough users");
+    assert!(planted.canaries.iter().all(|canary| canary.user % 2 == 1));
+    for canary in planted.canaries.iter().filter(|canary| canary.membership == Membership::HeldIn) {
+        assert!(planted.partition.roles.row(canary.user).contains(&Some(Role::Train)));
+    }
+}
