@@ -18,7 +18,7 @@ use crate::{Corpus, CorpusError, CorpusRow, InMemoryCorpus, Partition};
 pub enum CanaryKind {
     /// A substring of one of the user's documents, at a random place of each (Algorithm 1).
     SharedSubstring,
-    /// Words that hardly another document of the corpus has, at a random place of each.
+    /// Words that one document of the corpus has, at a random place of each; no two canaries get the same.
     RareWords,
     /// A substring as of [`Self::SharedSubstring`], on a line of its own at the end of each.
     Signature,
@@ -30,7 +30,7 @@ pub enum CanaryKind {
 pub struct CanaryTier {
     /// What is planted.
     pub kind: CanaryKind,
-    /// Its length in tokens.
+    /// Its length in tokens; of rare words, how many.
     pub n_tokens: usize,
     /// How many users; all that are left where it is not said.
     pub n_users: Option<usize>,
@@ -86,7 +86,7 @@ pub fn plant(
     let mut pool: Vec<usize> =
         (0..partition.users.len()).filter(|&user| partition.membership[user] != Membership::Public).collect();
     pool.shuffle(&mut seed.named("pool").rng());
-    let rare = RareWords::new(corpus, tiers)?;
+    let mut rare = RareWords::new(corpus, tiers, seed)?;
     let mut planted: BTreeMap<usize, (Canary, Vec<String>)> = BTreeMap::new();
     for (tier_idx, tier) in tiers.iter().enumerate() {
         let (mut n_found, wanted) = (0, tier.n_users.unwrap_or(usize::MAX));
@@ -96,7 +96,7 @@ pub fn plant(
             let seed = seed.indexed(user as u64);
             let is_fit = n_found < wanted
                 && n_trainable(partition.roles.row(user), own) >= tier.n_documents.unwrap_or(1).max(1);
-            let what = is_fit.then(|| tier.planted(own, &rare, spans, seed)).flatten();
+            let what = is_fit.then(|| tier.planted(own, &mut rare, spans, seed)).flatten();
             let Some(what) = what else {
                 left.push(user);
                 continue;
@@ -130,10 +130,10 @@ fn is_reserved(role: Option<Role>) -> bool {
 
 impl CanaryTier {
     /// What is planted in the documents of a user, if it has it.
-    fn planted(&self, own: &[Example], rare: &RareWords, spans: Spans<'_>, seed: Seed) -> Option<String> {
+    fn planted(&self, own: &[Example], rare: &mut RareWords, spans: Spans<'_>, seed: Seed) -> Option<String> {
         let mut rng = seed.named("substring").rng();
         if self.kind == CanaryKind::RareWords {
-            return rare.sample(self.n_tokens, seed);
+            return rare.take(self.n_tokens);
         }
         // A document is drawn among those that are long enough, so that no user is lost to a short one.
         let windows = |text: &str| -> Vec<[usize; 2]> {
@@ -183,7 +183,7 @@ impl CanaryTier {
 struct RareWords(Vec<String>);
 
 impl RareWords {
-    fn new(corpus: &InMemoryCorpus, tiers: &[CanaryTier]) -> Result<Self, CorpusError> {
+    fn new(corpus: &InMemoryCorpus, tiers: &[CanaryTier], seed: Seed) -> Result<Self, CorpusError> {
         if tiers.iter().all(|tier| tier.kind != CanaryKind::RareWords) {
             return Ok(Self(Vec::new()));
         }
@@ -197,14 +197,15 @@ impl RareWords {
             }
         }
         let rare = n_documents.into_iter().filter(|(_, n)| *n == 1);
-        Ok(Self(rare.map(|(word, _)| word).collect()))
+        let mut rare: Vec<String> = rare.map(|(word, _)| word).collect();
+        rare.shuffle(&mut seed.named("rare words").rng());
+        Ok(Self(rare))
     }
 
-    /// So many of them, if there are as many.
-    fn sample(&self, n: usize, seed: Seed) -> Option<String> {
-        let words: Vec<&str> =
-            self.0.sample(&mut seed.named("rare words").rng(), n).map(String::as_str).collect();
-        (n > 0 && words.len() == n).then(|| words.join(" "))
+    /// So many of those that nobody has got, if there are as many.
+    fn take(&mut self, n: usize) -> Option<String> {
+        let left = self.0.len().checked_sub(n)?;
+        (n > 0).then(|| self.0.split_off(left).join(" "))
     }
 }
 

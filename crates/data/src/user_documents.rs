@@ -101,10 +101,14 @@ impl UserDocuments {
         for row in 0..batch.num_rows() {
             if self.users.last().map(UserId::as_str) != Some(users.value(row)) {
                 self.users.push(UserId::new(users.value(row)));
-                self.membership.push(membership.value(row).parse()?);
+                self.membership.push(membership.value(row).parse().map_err(|_| "another membership")?);
                 self.starts.push(u32::try_from(self.n_bytes.len())?);
             }
-            let role = roles.is_valid(row).then(|| roles.value(row).parse()).transpose()?;
+            let role = roles
+                .is_valid(row)
+                .then(|| roles.value(row).parse())
+                .transpose()
+                .map_err(|_| "another role")?;
             self.role.push(role);
             self.n_bytes.push(lengths.value(row));
         }

@@ -168,16 +168,22 @@ fn roles_follow_the_coin_and_the_tier() {
 #[test]
 fn rare_words_are_of_one_document() {
     let (corpus, partition) = setting();
-    let tier = CanaryTier { kind: CanaryKind::RareWords, n_tokens: 4, n_users: Some(20), n_documents: None };
-    let planted = plant(&corpus, &partition, &[tier], &words, Seed(2)).expect("enough users");
-    let canary = planted.canaries[0];
-    let after = texts(&planted.corpus, &partition, canary.user);
-    let rare = |text: &str| {
-        text.split(' ').filter(|word| word.starts_with("rare")).map(str::to_owned).collect::<Vec<_>>()
+    // Twenty-six words are in one document alone, so that six users get four of them.
+    let tier = CanaryTier { kind: CanaryKind::RareWords, n_tokens: 4, n_users: Some(6), n_documents: None };
+    let planted = plant(&corpus, &partition, &[tier], &words, Seed(2)).expect("enough words");
+    let rare = |text: &str| -> BTreeSet<String> {
+        text.split(' ').filter(|word| word.starts_with("rare")).map(str::to_owned).collect()
     };
-    let first = rare(&after[0].1);
-    assert_eq!(first.len(), 4);
-    assert!(after.iter().all(|(_, text)| rare(text) == first));
+    let mut seen = BTreeSet::new();
+    for canary in &planted.canaries {
+        let after = texts(&planted.corpus, &partition, canary.user);
+        let own = rare(&after[0].1);
+        assert_eq!(own.len(), 4);
+        assert!(after.iter().all(|(_, text)| rare(text) == own));
+        assert!(own.into_iter().all(|word| seen.insert(word)), "two canaries have a word");
+    }
+    let many = CanaryTier { n_users: Some(7), ..tier };
+    assert!(plant(&corpus, &partition, &[many], &words, Seed(2)).is_err());
 }
 
 #[test]

@@ -42,6 +42,9 @@ impl Lines {
 
     /// Passes over the rest of a line that was too long.
     pub(crate) fn skip_rest(&mut self) -> io::Result<()> {
-        self.reader.skip_until(b'\n').map(drop)
+        match self.line.last() {
+            Some(b'\n') => Ok(()),
+            _ => self.reader.skip_until(b'\n').map(drop),
+        }
     }
 }

@@ -100,7 +100,10 @@ pub(super) fn read_folder(folder: &Path, rows: &mut Rows<'_>) -> Result<(), Corp
 
 /// A file's bytes; none where they are too many for a message.
 pub(crate) fn read_message(path: &Path) -> Result<Option<Vec<u8>>, CorpusError> {
-    let Ok(file) = open(path) else { return Ok(None) };
+    let file = match open(path) {
+        Err(CorpusError::NoRows { .. }) => return Ok(Some(Vec::new())),
+        file => file?,
+    };
     let mut message = Vec::new();
     file.take(MAX_LINE_BYTES as u64 + 1)
         .read_to_end(&mut message)

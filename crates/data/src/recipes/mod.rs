@@ -230,7 +230,7 @@ impl Preparation<'_> {
         on_step: &mut dyn FnMut(SplitStep),
     ) -> Result<(RecordCounts, SplitCounts), CorpusError> {
         split.split.check()?;
-        in_work_folder(&folder.join("prepared"), |work| {
+        in_work_folder(&folder.join(".userprint-prepared"), |work| {
             let raw = work.join("raw.parquet");
             let counts = self.read(files, &raw, on_step)?;
             on_step(SplitStep::Begun("choosing users"));

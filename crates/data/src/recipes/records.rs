@@ -11,7 +11,7 @@ use crate::read::parquet::{damaged, reader_builder, to_strings};
 use crate::read::{Compression, decompressed, extensions, guarded, open, read_error};
 use crate::{CorpusError, Position};
 
-/// A field: its JSON pointer, of which Parquet takes the first part as its column.
+/// A field: its JSON pointer. Parquet has those of one part, as a column.
 pub(super) type Field = &'static str;
 
 /// The fields that were asked for, each a string where it has a value; none of a record that cannot be read.
@@ -78,8 +78,7 @@ fn read_parquet(
     each: &mut dyn FnMut(Position, Record) -> Result<(), CorpusError>,
 ) -> Result<(), CorpusError> {
     let builder = reader_builder(path, open(path)?)?;
-    let names: Vec<&str> =
-        fields.iter().map(|pointer| pointer[1..].split('/').next().unwrap_or_default()).collect();
+    let names: Vec<&str> = fields.iter().map(|pointer| &pointer[1..]).collect();
     let wanted: Vec<usize> = names.iter().filter_map(|name| builder.schema().index_of(name).ok()).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let top = Position::row(path, 1);

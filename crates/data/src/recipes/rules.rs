@@ -92,7 +92,7 @@ impl Rules<'_> {
 
 fn article([domain, url, text, date, language]: [Option<String>; 5]) -> Option<Verdict> {
     let host = || url.as_deref().and_then(host);
-    let domain = domain.or_else(host)?;
+    let domain = domain.map_or_else(host, |domain| Some(plain_host(&domain)))?;
     // The hub's file has articles without a date, all of these years.
     let date = match date {
         Some(date) => Some(seconds(date.trim())?),
@@ -113,9 +113,13 @@ fn article([domain, url, text, date, language]: [Option<String>; 5]) -> Option<V
 /// The host of an address, without `www.`.
 fn host(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
-    let host = rest.split(['/', '?', '#', ':']).next()?.to_lowercase();
-    let host = host.strip_prefix("www.").unwrap_or(&host);
-    (!host.is_empty()).then(|| host.to_owned())
+    let host = plain_host(rest.split(['/', '?', '#', ':']).next()?);
+    (!host.is_empty()).then_some(host)
+}
+
+fn plain_host(host: &str) -> String {
+    let host = host.trim().to_lowercase();
+    host.strip_prefix("www.").unwrap_or(&host).to_owned()
 }
 
 fn row(user_id: String, text: Option<String>, timestamp_s: Option<i64>) -> LabelledRow {

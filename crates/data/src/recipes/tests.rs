@@ -141,7 +141,8 @@ fn reddit_from_a_monthly_dump() {
     assert_eq!(records.n_dropped["of a bot or a moderator, by the name"], 18);
     assert_eq!(records.n_dropped["deleted"], 9 + 8);
     assert_eq!(records.n_dropped["written in other months"], 8);
-    assert!(!dump.path("out/prepared").exists() && !dump.path("out/work").exists());
+    let left = fs::read_dir(dump.path("out")).expect("a folder").count();
+    assert_eq!(left, 1, "the documents alone are left");
 
     let error = dump.run(Recipe::Reddit, "RC_2015-10.zst", 0.0).unwrap_err().to_string();
     assert!(error.starts_with("4 of 4") && error.contains("line 4"), "{error}");

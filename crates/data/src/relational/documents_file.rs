@@ -62,8 +62,20 @@ impl DocumentsFile {
         self.try_push(batch).map_err(|source| self.not_written(source))
     }
 
-    /// Writes what is left and gives the file its name; `n_users` are all that the corpus had.
-    pub(super) fn finish(mut self, n_users: u64) -> Result<Written, CorpusError> {
+    /// Writes what is left and gives the file its name, if its public, held-in and held-out users are as they should be;
+    /// `n_users` are all that the corpus had.
+    pub(super) fn finish(
+        mut self,
+        n_users: u64,
+        check: &dyn Fn([u64; 3]) -> Result<(), CorpusError>,
+    ) -> Result<Written, CorpusError> {
+        self.write_group().map_err(|source| self.not_written(source))?;
+        if let Err(error) = check(self.written.n_users) {
+            // Both may not be there; the error that counts is the one at hand.
+            drop(fs::remove_file(self.partial()));
+            self.marks.iter().for_each(NearMarks::discard);
+            return Err(error);
+        }
         self.try_finish(n_users).map_err(|source| {
             drop(fs::remove_file(self.partial()));
             self.not_written(source)
@@ -117,7 +129,6 @@ impl DocumentsFile {
     }
 
     fn try_finish(&mut self, n_users: u64) -> Result<Written, BoxedError> {
-        self.write_group()?;
         let mut writer = self.writer.take().ok_or("there are no documents")?;
         let n_dropped = n_users - self.written.n_users.iter().sum::<u64>();
         // As a partition has them.

@@ -68,7 +68,7 @@ impl RelationalSplit {
     /// # Errors
     /// As [`RelationalSplit::run`], for what the readers can tell.
     pub fn inspect(&self, files: &[PathBuf], folder: &Path) -> Result<Inspection, CorpusError> {
-        in_work_folder(&folder.join("work"), |work| self.inspect_in(files, work))
+        in_work_folder(&folder.join(".userprint-work"), |work| self.inspect_in(files, work))
     }
 
     fn inspect_in(&self, files: &[PathBuf], work: &Path) -> Result<Inspection, CorpusError> {

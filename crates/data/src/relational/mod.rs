@@ -132,7 +132,7 @@ impl RelationalSplit {
     ///
     /// The file reads as a [`Partition`](crate::Partition), and equals what [`partition`](crate::partition) makes of the same
     /// rows: whatever their order, the number of files, threads, or the memory. Equal splits give equal bytes.
-    /// Work in progress lies in `folder/work` and is deleted at the end.
+    /// Work in progress lies in `folder/.userprint-work` and is deleted at the end.
     /// `on_step` hears what is done.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl RelationalSplit {
     ) -> Result<SplitCounts, CorpusError> {
         self.split.check()?;
         self.near_duplicates.map_or(Ok(()), |near| near.check())?;
-        in_work_folder(&folder.join("work"), |work| self.run_in(files, folder, work, on_step))
+        in_work_folder(&folder.join(".userprint-work"), |work| self.run_in(files, folder, work, on_step))
     }
 
     fn run_in(
@@ -167,12 +167,9 @@ impl RelationalSplit {
         let n_leaked = session.count(&plan.n_leaked())?;
         let path = folder.join(DOCUMENTS);
         let mut file = DocumentsFile::new(&path, self.seed, self.near_duplicates)?;
-        self.write(&session, &plan, work, &mut file, on_step)?;
-        let Written { n_users, n_examples, n_near_duplicates } = file.finish(n_all_users)?;
-        if let Err(error) = self.check_sides(n_users, n_all_users) {
-            fs::remove_file(&path).map_err(|source| not_written(&path, source))?;
-            return Err(error);
-        }
+        self.write(&session, &plan, files, work, &mut file, on_step)?;
+        let Written { n_users, n_examples, n_near_duplicates } =
+            file.finish(n_all_users, &|n_users| self.check_sides(n_users, n_all_users))?;
         Ok(SplitCounts {
             n_rows,
             n_duplicates: n_rows - n_kept,
@@ -216,6 +213,7 @@ impl RelationalSplit {
         &self,
         session: &Session,
         plan: &Plan<'_>,
+        files: &[PathBuf],
         work: &Path,
         file: &mut DocumentsFile,
         on_step: &mut dyn FnMut(SplitStep),
@@ -235,11 +233,12 @@ impl RelationalSplit {
                 let failed = |source| CorpusError::relational("documents", source);
                 documents = documents.with_ids().map_err(failed)?;
             }
-            documents.each_labelled(&PieceRows::new(labels), &mut |batch| {
+            let are_unique = documents.each_labelled(&PieceRows::new(labels), &mut |batch| {
                 on_step(SplitStep::Documents { written, total });
                 written += batch.num_rows() as u64;
                 file.push(batch)
-            })
+            })?;
+            if are_unique { Ok(()) } else { Err(gather::repeated_id(files, &self.columns)) }
         })
     }
 

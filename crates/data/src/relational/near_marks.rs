@@ -98,6 +98,11 @@ impl NearMarks {
         Ok(filter_record_batch(&marked, &BooleanArray::from(is_kept))?)
     }
 
+    /// Deletes the table, which may not be there.
+    pub(super) fn discard(&self) {
+        drop(fs::remove_file(partial(&self.path)));
+    }
+
     /// Gives the table its name; the answer is how many examples it has.
     pub(super) fn finish(self) -> Result<u64, BoxedError> {
         self.writer.into_inner()?.sync_all()?;

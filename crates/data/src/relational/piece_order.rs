@@ -57,21 +57,22 @@ impl PieceRows {
     }
 
     /// Hands on these documents by user and id, those alone that are in `labels`, with the other columns of those behind.
+    /// The answer is whether no user has an example id twice; where one does, some may have been handed on.
     pub(super) fn each_labelled(
         &self,
         labels: &Self,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), CorpusError>,
-    ) -> Result<(), CorpusError> {
+    ) -> Result<bool, CorpusError> {
         let failed = |source| CorpusError::relational("documents", source);
-        let matched = self.matched(labels).map_err(failed)?;
+        let Some(matched) = self.matched(labels).map_err(failed)? else { return Ok(false) };
         for rows in matched.chunks(BATCH_ROWS) {
             each(&self.joined(labels, rows).map_err(failed)?)?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Pairs of a document and its label, in order.
-    fn matched(&self, labels: &Self) -> Result<Vec<(At, At)>, BoxedError> {
+    /// Pairs of a document and its label, in order; none where two documents have the key of one label.
+    fn matched(&self, labels: &Self) -> Result<Option<Vec<(At, At)>>, BoxedError> {
         let (own, other) = (self.keys()?, labels.keys()?);
         let (own_order, other_order) = (self.order(&own), labels.order(&other));
         let mut next = own_order.into_iter().peekable();
@@ -81,8 +82,11 @@ impl PieceRows {
             while next.next_if(|&at| key(&own, at) < wanted).is_some() {}
             let at = next.next_if(|&at| key(&own, at) == wanted);
             matched.push((at.ok_or("a document has gone while it was sorted")?, label));
+            if next.peek().is_some_and(|&at| key(&own, at) == wanted) {
+                return Ok(None);
+            }
         }
-        Ok(matched)
+        Ok(Some(matched))
     }
 
     fn keys(&self) -> Result<Vec<[&StringArray; 2]>, BoxedError> {

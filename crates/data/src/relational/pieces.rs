@@ -16,6 +16,9 @@ use crate::CorpusError;
 /// Rows of a row group: the writer of each piece holds one.
 const GROUP_ROWS: usize = 4096;
 
+/// Bytes of a row group from which on it is written, however few its rows.
+const GROUP_BYTES: usize = 4 << 20;
+
 /// The most pieces, each of which is an open file.
 const MOST_PIECES: u64 = 500;
 
@@ -56,7 +59,11 @@ impl Pieces {
         }
         for (number, rows) in own {
             let rows = filter_record_batch(batch, &BooleanArray::from(rows))?;
-            self.writer(number, batch)?.write(&rows)?;
+            let writer = self.writer(number, batch)?;
+            writer.write(&rows)?;
+            if writer.in_progress_size() > GROUP_BYTES {
+                writer.flush()?;
+            }
         }
         Ok(())
     }

@@ -190,13 +190,19 @@ impl<'a> Plan<'a> {
 
     /// What each example is used for; a copy of one that is reserved is not trained on.
     pub(super) fn labels(&self) -> String {
-        let has_reserved_copy = match self.0.duplicates {
-            Duplicates::Kept => format!(
-                "first_value(is_reserved) OVER (PARTITION BY user_id, digest ORDER BY is_reserved DESC, rank {ROWS})"
-            ),
+        // Owners of one text are one group: what is reserved of one of them, another does not train on.
+        let copies = match (self.0.duplicates, self.0.shared) {
+            (Duplicates::Kept | Duplicates::OneAUser, SharedTexts::Grouped) => Some("digest"),
+            (Duplicates::Kept, _) => Some("user_id, digest"),
             // No user has a text twice.
-            Duplicates::OneAUser | Duplicates::OneInAll => "false".to_owned(),
+            (Duplicates::OneAUser | Duplicates::OneInAll, _) => None,
         };
+        let has_reserved_copy = copies.map_or("false".to_owned(), |copies| {
+            format!(
+                "first_value(is_reserved) OVER (PARTITION BY {copies} \
+                 ORDER BY is_reserved DESC, rank, user_id, example_id {ROWS})"
+            )
+        });
         // A public user's share for the attack is trained on.
         format!(
             "SELECT user_id, example_id, digest, membership, piece, rank, CASE \

@@ -137,7 +137,7 @@ impl Session {
         let mut stream =
             self.run("documents", async { self.context.sql(sql).await?.execute_stream().await })?;
         let (send, mut receive) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
-        self.runtime.spawn(async move {
+        let work = self.runtime.spawn(async move {
             while let Some(batch) = stream.next().await {
                 // Nobody listens any more where a row could not be used.
                 if send.send(batch).await.is_err() {
@@ -148,7 +148,8 @@ impl Session {
         while let Some(batch) = self.runtime.block_on(receive.recv()) {
             each(&batch.map_err(|error| CorpusError::relational("documents", error.into()))?)?;
         }
-        Ok(())
+        // Rows that end because their maker stopped are not all rows.
+        self.runtime.block_on(work).map_err(|error| CorpusError::relational("documents", error.into()))
     }
 
     fn run<T>(

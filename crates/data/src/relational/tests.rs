@@ -479,6 +479,11 @@ fn shared_texts_follow_the_policy() {
     let (grouped, labelled) = done(SharedTexts::Grouped);
     assert_eq!(grouped.n_leaked, 0);
     assert_eq!(labelled.len(), 480);
+    // What is reserved of one owner, no other trains on.
+    let of = |wanted: fn(&str) -> bool| -> BTreeSet<String> {
+        labelled.iter().filter(|row| row[3].as_deref().is_some_and(wanted)).map(text).collect()
+    };
+    assert!(of(|role| role == "train").is_disjoint(&of(|role| role != "train")));
     let membership = |user: usize| {
         let name = format!("user {user:02}");
         labelled.iter().find(|row| row[0].as_ref() == Some(&name)).expect("a user")[2].clone()

@@ -85,7 +85,14 @@ fn attempt(url: &str, part: &Path, on_progress: &mut dyn FnMut(u64, u64)) -> Res
     let request = agent.get(url).header(header::ACCEPT_ENCODING, "identity");
     let mut response = match n_done {
         0 => request.call()?,
-        _ => request.header(header::RANGE, format!("bytes={n_done}-")).call()?,
+        _ => match request.header(header::RANGE, format!("bytes={n_done}-")).call() {
+            // There is nothing from there on: it is all there, or of another file. Both begin anew.
+            Err(ureq::Error::StatusCode(416)) => {
+                file.set_len(0)?;
+                return Err("the server has no bytes behind those that are there".into());
+            }
+            response => response?,
+        },
     };
     let number =
         |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

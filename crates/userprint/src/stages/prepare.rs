@@ -2,7 +2,8 @@
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use userprint_core::{Membership, Tokenize};
+use userprint_core::{Membership, Role, Tokenize};
+use userprint_data::relational::NEAR_DUPLICATES;
 use userprint_data::{
     CanaryTier, Columns, Corpus, CorpusError, Partition, Planted, Population, partition, plant, read_corpus,
 };
@@ -90,7 +91,19 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
             || !matches!(experiment.reference, ReferenceChoice::Pretrain(_)),
         "the split has no public users, who pre-train the reference: split with `--public`, or bring a checkpoint"
     );
+    let has = |wanted| partition.roles.values().contains(&Some(wanted));
+    ensure!(
+        has(Role::Attack) && has(Role::Validation),
+        "the split has no example for the attack or none for validation: split with `--attack` and `--validation` above 0"
+    );
     let tiers = &experiment.raw.canaries;
+    if let CorpusChoice::Split(path) = &experiment.corpus {
+        // What was marked could not be told from what a held-out user does not train on.
+        ensure!(
+            tiers.is_empty() || !path.with_file_name(NEAR_DUPLICATES).exists(),
+            "canaries in a split whose near-duplicates were marked would train on those: split without `--near-duplicates`"
+        );
+    }
     if tiers.is_empty() {
         return Ok(Planted { corpus, partition, canaries: Vec::new() });
     }

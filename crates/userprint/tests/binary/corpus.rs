@@ -44,7 +44,7 @@ fn a_split_counts_what_it_wrote() {
     ));
     assert!(words.assert_success().stdout.contains("held in"));
     assert!(folder.read("again/documents.parquet") == first, "the same seed gives the same file");
-    assert!(!folder.path("split/work").exists());
+    assert!(!folder.path("split/.userprint-work").exists());
 }
 
 #[test]
