@@ -72,12 +72,12 @@ impl DocumentsFile {
         self.write_group().map_err(|source| self.not_written(source))?;
         if let Err(error) = check(self.written.n_users) {
             // Both may not be there; the error that counts is the one at hand.
-            drop(fs::remove_file(self.partial()));
+            drop(fs::remove_file(partial(&self.path)));
             self.marks.iter().for_each(NearMarks::discard);
             return Err(error);
         }
         self.try_finish(n_users).map_err(|source| {
-            drop(fs::remove_file(self.partial()));
+            drop(fs::remove_file(partial(&self.path)));
             self.not_written(source)
         })
     }
@@ -119,7 +119,7 @@ impl DocumentsFile {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let file = File::create(self.partial())?;
+                let file = File::create(partial(&self.path))?;
                 let writer = ArrowWriter::try_new(file, group.schema(), Some(properties()))?;
                 self.writer.insert(writer)
             }
@@ -139,19 +139,20 @@ impl DocumentsFile {
         if let Some(marks) = self.marks.take() {
             self.written.n_near_duplicates = marks.finish()?;
         }
-        fs::rename(self.partial(), &self.path)?;
+        fs::rename(partial(&self.path), &self.path)?;
         Ok(self.written)
-    }
-
-    fn partial(&self) -> PathBuf {
-        let mut partial = self.path.as_os_str().to_owned();
-        partial.push(".partial");
-        partial.into()
     }
 
     fn not_written(&self, source: BoxedError) -> CorpusError {
         CorpusError::NotWritten { file: self.path.clone(), source }
     }
+}
+
+/// Where a file is until it is whole.
+pub(super) fn partial(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    partial.into()
 }
 
 fn properties() -> WriterProperties {
@@ -177,7 +178,7 @@ fn with_lengths(group: &RecordBatch) -> Result<RecordBatch, BoxedError> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-fn string_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, BoxedError> {
+pub(super) fn string_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, BoxedError> {
     let column = batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
     column.ok_or_else(|| format!("column {name} is no string").into())
 }

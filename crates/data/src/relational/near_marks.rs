@@ -9,6 +9,7 @@ use arrow::compute::filter_record_batch;
 use parquet::arrow::ArrowWriter;
 use rayon::prelude::*;
 
+use super::documents_file::{partial, string_column};
 use crate::near_duplicates::{NearCopy, NearDuplicates};
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
@@ -41,14 +42,9 @@ impl NearMarks {
     /// An example is compared with what is reserved of its user, and with what comes before it by rank. Nothing that is reserved
     /// loses its role. Whether a user goes does not depend on its membership.
     pub(super) fn mark(&mut self, group: &RecordBatch) -> Result<RecordBatch, BoxedError> {
-        let strings = |name: &str| {
-            let column = group.column_by_name(name);
-            column
-                .and_then(|column| column.as_any().downcast_ref::<StringArray>())
-                .ok_or("a column is no string")
-        };
-        let (users, ids, texts, roles) =
-            (strings("user_id")?, strings("example_id")?, strings("text")?, strings("role")?);
+        let [users, ids, texts, roles] =
+            ["user_id", "example_id", "text", "role"].map(|name| string_column(group, name));
+        let (users, ids, texts, roles) = (users?, ids?, texts?, roles?);
         let ranks =
             group.column_by_name("rank").and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
         let ranks = ranks.ok_or("a rank is no number")?;
@@ -109,12 +105,6 @@ impl NearMarks {
         fs::rename(partial(&self.path), &self.path)?;
         Ok(self.n_copies)
     }
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    partial.into()
 }
 
 fn table(
