@@ -277,6 +277,31 @@ pub enum CorpusError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An object store that does not give what was asked of it.
+    #[error("{url} cannot be read; {hint}")]
+    NoObject {
+        /// The address.
+        url: String,
+        /// What to do about it.
+        hint: &'static str,
+        /// What went wrong below.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A step that a cluster did not do.
+    #[error(
+        "the cluster at {address} did not do the step `{step}`; check that its scheduler and executors run, and that the \
+         paths of the corpus and of the output folder lead to the same files on all its machines"
+    )]
+    Cluster {
+        /// Where its scheduler is.
+        address: String,
+        /// Which step.
+        step: String,
+        /// What went wrong below.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file that cannot be written.
     #[error("{} cannot be written, check the folder and the space left", .file.display())]
     NotWritten {

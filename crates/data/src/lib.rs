@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`relational`], [`recipes`], [`user_documents`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`objects`], [`relational`], [`recipes`], [`user_documents`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
 //! [`near_duplicates`], [`overlap`], [`wording`],
 //! [`error`].
 
@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod error;
 pub mod in_memory_corpus;
 pub mod near_duplicates;
+pub mod objects;
 mod origin;
 pub mod overlap;
 mod position;
@@ -32,11 +33,12 @@ pub use corpus::Corpus;
 pub use error::CorpusError;
 pub use in_memory_corpus::{CorpusRow, ExampleIds, InMemoryCorpus};
 pub use near_duplicates::{NearCopy, NearDuplicates};
+pub use objects::Objects;
 pub use overlap::near_copies;
 pub use position::Position;
 pub use read::{n_rows, read_corpus, read_rows};
 pub use recipes::{Preparation, Recipe};
-pub use relational::{Duplicates, Inspection, RelationalSplit, SharedTexts, SplitCounts, SplitStep};
+pub use relational::{Cluster, Duplicates, Inspection, RelationalSplit, SharedTexts, SplitCounts, SplitStep};
 pub use selection::{Selection, train_set};
 pub use split::{Partition, UserSplit, partition};
 pub use synthetic::{Population, PopulationConfig};

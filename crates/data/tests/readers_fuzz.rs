@@ -151,6 +151,7 @@ fn split(columns: Columns) -> RelationalSplit {
         seed: Seed(1),
         memory_bytes: 64 << 20,
         n_threads: NonZeroUsize::MIN,
+        cluster: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `userprint corpus`: look at a corpus, and split it, at any size.
 
+mod files;
 mod inspect;
 mod recipe;
 mod split;
@@ -7,10 +8,11 @@ mod split;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use userprint_core::Seed;
-use userprint_data::{Columns, Duplicates, Recipe, RelationalSplit, SharedTexts, UserSplit};
+use userprint_data::{Cluster, Columns, Duplicates, Recipe, RelationalSplit, SharedTexts, UserSplit};
+
+use self::files::Files;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CorpusCommand {
@@ -63,7 +65,8 @@ impl CorpusCommand {
 /// Which files, and how to read them.
 #[derive(Clone, Debug, Args)]
 struct Source {
-    /// Files of the corpus or patterns of them: .parquet, .arrow, .jsonl, .csv, .tsv, .mbox; or folders of mails.
+    /// Files of the corpus or patterns of them: .parquet, .arrow, .jsonl, .csv, .tsv, .mbox; or folders of mails; also
+    /// s3://, gs://, https://.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Column of users.
@@ -88,6 +91,9 @@ struct Means {
     /// Threads; all cores where it is not said.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Ballista cluster that does the relational work: df://HOST:PORT, or in-process.
+    #[arg(long, value_name = "ADDRESS")]
+    cluster: Option<Cluster>,
 }
 
 /// Shares of users and of their documents.
@@ -119,9 +125,9 @@ impl Shares {
 }
 
 impl Source {
-    /// The files that are named or match a pattern.
-    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
-        expanded(&self.files)
+    /// The files that are named or match a pattern; those that are elsewhere come to a folder for the time.
+    fn files(&self, folder: &Path) -> anyhow::Result<Files> {
+        Files::of(&self.files, folder)
     }
 
     /// The split of these files, with settings that keep everything.
@@ -151,28 +157,8 @@ fn keeping_all(columns: Columns, means: &Means) -> RelationalSplit {
         seed: Seed(0),
         memory_bytes: means.memory,
         n_threads: means.threads.unwrap_or(all),
+        cluster: means.cluster.clone(),
     }
-}
-
-/// The files that exist under these names, or else match them as patterns, each once.
-fn expanded(names: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for name in names {
-        let pattern = name.to_string_lossy();
-        if name.exists() || !pattern.contains(['*', '?', '[']) {
-            files.push(name.clone());
-            continue;
-        }
-        let found = glob::glob(&pattern).with_context(|| format!("{pattern} is no pattern of files"))?;
-        let before = files.len();
-        for file in found {
-            files.push(file.context("a folder of the pattern cannot be read")?);
-        }
-        ensure!(files.len() > before, "no file matches {pattern}, check the pattern");
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    files.retain(|file| seen.insert(file.clone()));
-    Ok(files)
 }
 
 /// Bytes as people write them: `512MB`, `2GB`, `1.5GiB`.
@@ -194,9 +180,11 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A folder beside the file, for what does not fit in memory.
+/// A folder beside the file, or here where the file is elsewhere, for what does not fit in memory.
 fn work_folder(beside: &Path) -> PathBuf {
-    let mut name = beside.as_os_str().to_owned();
+    let is_elsewhere = beside.to_string_lossy().contains("://");
+    let here = beside.file_name().filter(|_| is_elsewhere).map(Path::new);
+    let mut name = here.unwrap_or(beside).as_os_str().to_owned();
     name.push(".userprint");
     name.into()
 }

@@ -234,7 +234,7 @@ impl Preparation<'_> {
             let raw = work.join("raw.parquet");
             let counts = self.read(files, &raw, on_step)?;
             on_step(SplitStep::Begun("choosing users"));
-            let session = Session::new(work, split.memory_bytes, split.n_threads)?;
+            let session = Session::new(work, split)?;
             session.register("raw", &[raw])?;
             session.keep("corpus", self.recipe.rows_sql())?;
             let columns = Columns {

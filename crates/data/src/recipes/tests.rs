@@ -38,6 +38,7 @@ fn split() -> RelationalSplit {
         seed: Seed(1),
         memory_bytes: 64 << 20,
         n_threads: NonZeroUsize::new(2).expect("2 is above 0"),
+        cluster: None,
     }
 }
 

@@ -72,7 +72,7 @@ impl RelationalSplit {
     }
 
     fn inspect_in(&self, files: &[PathBuf], work: &Path) -> Result<Inspection, CorpusError> {
-        let session = Session::new(work, self.memory_bytes, self.n_threads)?;
+        let session = Session::new(work, self)?;
         let plan = Plan::new(self);
         let n_examples = self.read(&session, &plan, files, work)?;
         session.keep("keys", "SELECT user_id, sha256(text) AS digest FROM given")?;

@@ -3,6 +3,7 @@
 //! [`partition`](crate::partition) says what a split is; this makes the same one of files of any size, in memory that is
 //! given, and writes the texts beside what they are used for.
 
+mod cluster;
 mod documents_file;
 mod gather;
 mod groups;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use userprint_core::Seed;
 
+pub use self::cluster::Cluster;
 use self::documents_file::{DocumentsFile, Written};
 pub use self::inspection::Inspection;
 use self::piece_order::PieceRows;
@@ -78,8 +80,10 @@ pub struct RelationalSplit {
     /// Bytes that sorting, joining and grouping may hold; beyond it they write to the disk. Readers and writers take some
     /// tens of megabytes besides.
     pub memory_bytes: usize,
-    /// Threads that share the work.
+    /// Threads that share the work, and partitions of it.
     pub n_threads: NonZeroUsize,
+    /// Who does the relational work, if not this process alone.
+    pub cluster: Option<Cluster>,
 }
 
 /// What a split has, counted.
@@ -156,7 +160,7 @@ impl RelationalSplit {
         work: &Path,
         on_step: &mut dyn FnMut(SplitStep),
     ) -> Result<SplitCounts, CorpusError> {
-        let session = Session::new(work, self.memory_bytes, self.n_threads)?;
+        let session = Session::new(work, self)?;
         let plan = Plan::new(self);
         on_step(SplitStep::Begun("reading"));
         let n_rows = self.read(&session, &plan, files, work)?;

@@ -35,6 +35,7 @@ fn split(with_ids: bool) -> RelationalSplit {
         seed: Seed(7),
         memory_bytes: 256 << 20,
         n_threads: NonZeroUsize::new(2).expect("2 is above 0"),
+        cluster: None,
     }
 }
 

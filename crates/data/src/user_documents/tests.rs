@@ -41,6 +41,7 @@ fn split() -> TempDir {
         seed: Seed(1),
         memory_bytes: 64 << 20,
         n_threads: NonZeroUsize::MIN,
+        cluster: None,
     };
     split.run(&[corpus], folder.path(), &mut |_| {}).expect("a split");
     folder

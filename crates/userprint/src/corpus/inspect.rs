@@ -33,10 +33,11 @@ pub(crate) struct InspectArgs {
 
 impl InspectArgs {
     pub(super) fn run(self) -> anyhow::Result<String> {
-        let files = self.source.files()?;
-        let work = self.work.clone().unwrap_or_else(|| work_folder(&files[0]));
+        let work = self.work.clone().unwrap_or_else(|| work_folder(&self.source.files[0]));
         let was_there = work.exists();
-        let inspection = self.source.split().inspect(&files, &work);
+        let files = self.source.files(&work)?;
+        let inspection = self.source.split().inspect(&files.paths, &work);
+        drop(files);
         if !was_there {
             // Empty by now; a folder that stays does no harm.
             drop(std::fs::remove_dir(&work));

@@ -10,7 +10,7 @@ use userprint_data::{Columns, Inspection, Preparation, Recipe, RelationalSplit};
 use userprint_model::HfTokenizer;
 
 use super::split::{Steps, words};
-use super::{Means, Shares, expanded, keeping_all};
+use super::{Files, Means, Shares, keeping_all};
 use crate::hub;
 use crate::progress::Bar;
 use crate::report::grouped;
@@ -83,7 +83,8 @@ impl RecipeArgs {
         let start = Instant::now();
         let tokenizer = self.tokenizer.as_deref().map(HfTokenizer::load_folder).transpose()?;
         let n_tokens = |text: &str| n_tokens(tokenizer.as_ref(), text);
-        let files = if self.from.is_empty() { download(recipe, &self.out)? } else { expanded(&self.from)? };
+        let from = Files::of(&self.from, &self.out)?;
+        let files = if self.from.is_empty() { download(recipe, &self.out)? } else { from.paths.clone() };
         let min_tokens = self.min_tokens.unwrap_or(recipe.min_tokens());
         let preparation = Preparation {
             recipe,

@@ -111,7 +111,8 @@ impl SplitArgs {
         (split.columns.timestamp, split.columns.source) =
             (self.timestamp.clone(), self.source_column.clone());
         split.columns.co_users.clone_from(&self.co_users);
-        let counts = split.run(&self.source.files()?, &self.out, &mut Steps::default().show())?;
+        let files = self.source.files(&self.out)?;
+        let counts = split.run(&files.paths, &self.out, &mut Steps::default().show())?;
         let wall_s = start.elapsed().as_secs_f64();
         if self.json {
             return Ok(serde_json::json!({ "counts": counts, "wall_s": wall_s }).to_string());
