@@ -12,6 +12,9 @@ const MILLISECONDS: u64 = 100_000_000_000;
 /// What pandas makes of a missing time where it writes integers.
 const NOT_A_TIME: i64 = i64::MIN;
 
+/// The column of seconds since 1970 in files of our own.
+pub(crate) const TIMESTAMP_S: &str = "timestamp_s";
+
 /// What the columns `timestamp` and `source` of a row say; an empty value says nothing, and neither does the integer
 /// that pandas writes for a missing time.
 ///
@@ -30,7 +33,10 @@ pub(crate) fn origin(
         column: columns.timestamp.clone().unwrap_or_default(),
     };
     let time = said(timestamp).filter(|time| whole_number(time) != Some(NOT_A_TIME));
-    let timestamp_s = time.map(|time| seconds(&time).ok_or_else(not_a_time)).transpose()?;
+    // Our own column says its unit, so that 1970 is no year of it.
+    let own = |time: &str| whole_number(time).filter(|_| columns.timestamp.as_deref() == Some(TIMESTAMP_S));
+    let timestamp_s =
+        time.map(|time| own(&time).or_else(|| seconds(&time)).ok_or_else(not_a_time)).transpose()?;
     let hash = |name: String| {
         let digest = Sha256::digest(&name);
         u64::from_le_bytes(std::array::from_fn(|i| digest[i]))
@@ -123,6 +129,10 @@ mod tests {
         let position = Position::row(Path::new("rows"), 3);
         for nothing in [" ", "-9223372036854775808", "-9223372036854775808.0"] {
             assert_eq!(origin(&columns, &position, Some(nothing), None).unwrap(), Origin::default());
+        }
+        let own = Columns { timestamp: Some(TIMESTAMP_S.to_owned()), ..Columns::default() };
+        for (columns, expected) in [(&own, 1990), (&columns, 631_152_000)] {
+            assert_eq!(origin(columns, &position, Some("1990"), None).unwrap().timestamp_s, Some(expected));
         }
         assert_eq!(seconds("-9223372036854775807"), Some(-9_223_372_036_854_776));
         let [a, b] = ["a", "b"].map(|source| origin(&columns, &position, None, Some(source)).unwrap().source);

@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use userprint_core::Origin;
 
+use crate::origin::TIMESTAMP_S;
 use crate::{CorpusError, CorpusRow};
 
 /// Bytes of texts in a batch.
@@ -88,7 +89,7 @@ fn batch(rows: &[LabelledRow]) -> Result<RecordBatch, BoxedError> {
         ("user_id", Arc::new(user_id) as ArrayRef, false),
         ("text", Arc::new(text), true),
         ("example_id", Arc::new(example_id), true),
-        ("timestamp_s", Arc::new(timestamp_s), true),
+        (TIMESTAMP_S, Arc::new(timestamp_s), true),
         ("source", Arc::new(source), true),
         ("label", Arc::new(label), true),
     ])?)

@@ -166,14 +166,20 @@ pub fn fetch_dataset(
     };
     if request.offline {
         let commit = cache.commit(revision)?.ok_or_else(|| lacking("all of it"))?;
-        let names = among(cache.names(&commit)?);
+        // Other tools note no list; what they left is taken for all.
+        let names = cache.remembered_names(&commit)?.map_or_else(|| cache.names(&commit), Ok)?;
+        let names = among(names);
         if names.is_empty() {
             return Err(lacking("its data files"));
+        }
+        if let Some(missing) = names.iter().find(|name| !cache.has(&commit, name)) {
+            return Err(lacking(missing));
         }
         return model(request, &cache, commit, &names, |name, commit| cache.check(commit, name, on_progress));
     }
     let client = Client::new(request)?;
     let listing = client.listing(revision)?;
+    cache.remember_names(&listing.commit, &listing.names)?;
     let names = among(listing.names);
     if names.is_empty() {
         return Err(client.misanswer("offers none of the files that are wanted"));

@@ -14,6 +14,7 @@ use userprint_core::Origin;
 use self::mailboxes::{Member, may_be_own, read_members};
 use self::records::read_records;
 use self::rules::{Rules, Verdict};
+use crate::origin::TIMESTAMP_S;
 use crate::read::mail::Mail;
 use crate::relational::in_work_folder;
 use crate::relational::session::Session;
@@ -240,7 +241,7 @@ impl Preparation<'_> {
             let columns = Columns {
                 user_id: "user_id".to_owned(),
                 text: "text".to_owned(),
-                timestamp: Some("timestamp_s".to_owned()),
+                timestamp: Some(TIMESTAMP_S.to_owned()),
                 ..Columns::default()
             };
             let split = RelationalSplit { columns, ..split.clone() };

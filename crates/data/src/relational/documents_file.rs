@@ -1,6 +1,7 @@
 //! The file of a split's documents: row groups of whole users.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
@@ -136,8 +137,9 @@ impl DocumentsFile {
             writer.append_key_value_metadata(KeyValue::new(key.into(), value));
         }
         writer.into_inner()?.sync_all()?;
-        if let Some(marks) = self.marks.take() {
-            self.written.n_near_duplicates = marks.finish()?;
+        match self.marks.take() {
+            Some(marks) => self.written.n_near_duplicates = marks.finish()?,
+            None => forget(&self.path.with_file_name(super::NEAR_DUPLICATES))?,
         }
         fs::rename(partial(&self.path), &self.path)?;
         Ok(self.written)
@@ -146,6 +148,14 @@ impl DocumentsFile {
     fn not_written(&self, source: BoxedError) -> CorpusError {
         CorpusError::NotWritten { file: self.path.clone(), source }
     }
+}
+
+/// Deletes what an earlier split left, if it left it.
+fn forget(path: &Path) -> std::io::Result<()> {
+    fs::remove_file(path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Where a file is until it is whole.

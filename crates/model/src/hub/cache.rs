@@ -50,6 +50,27 @@ impl Cache {
         fs::write(&path, commit).map_err(|e| io(&path, "write it", e))
     }
 
+    /// Notes which files a commit has, here or not.
+    pub(super) fn remember_names(&self, commit: &str, names: &[String]) -> Result<(), ModelError> {
+        let path = self.listing(commit);
+        create_parent(&path)?;
+        fs::write(&path, names.join("\n")).map_err(|e| io(&path, "write it", e))
+    }
+
+    /// Which files a commit has, here or not, if that was noted.
+    pub(super) fn remembered_names(&self, commit: &str) -> Result<Option<Vec<String>>, ModelError> {
+        let path = self.listing(commit);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.lines().map(str::to_owned).collect())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&path, "read it", error)),
+        }
+    }
+
+    fn listing(&self, commit: &str) -> PathBuf {
+        self.folder.join("listings").join(commit)
+    }
+
     /// The folder of a commit's files.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder.join("snapshots").join(commit)

@@ -305,6 +305,10 @@ fn files_of_a_dataset_in_their_folders() {
     let offline = HubRequest { offline: true, ..request };
     assert_eq!(fetch_dataset(&offline, &wanted, &mut |_| {}).unwrap(), dataset);
     assert!(hub.requests("").is_empty());
+    // A cache that has some of the files has not the dataset.
+    let all = |name: &str| name.ends_with(".parquet");
+    let error = fetch_dataset(&offline, &all, &mut |_| {}).unwrap_err().to_string();
+    assert_says(&error, &["offline", "data/RC_2015-11.parquet"]);
     let error = fetch_dataset(&request, &|_| false, &mut |_| {}).unwrap_err().to_string();
     assert_says(&error, &["none of the files"]);
 }

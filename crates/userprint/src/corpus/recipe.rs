@@ -1,8 +1,10 @@
 //! `userprint corpus reddit` and its like: the paper's corpora from their dumps.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Args;
 use userprint_core::{Seed, Tokenize};
 use userprint_data::recipes::{Published, RecordCounts, Source};
@@ -82,7 +84,12 @@ impl RecipeArgs {
     pub(super) fn run(&self, recipe: Recipe, first_author: bool) -> anyhow::Result<String> {
         let start = Instant::now();
         let tokenizer = self.tokenizer.as_deref().map(HfTokenizer::load_folder).transpose()?;
-        let n_tokens = |text: &str| n_tokens(tokenizer.as_ref(), text);
+        let failure = OnceCell::new();
+        let n_tokens = |text: &str| {
+            let counted = n_tokens(tokenizer.as_ref(), text);
+            // Only the first failure is told.
+            counted.unwrap_or_else(|error| usize::from(failure.set(error).is_err()))
+        };
         let from = Files::of(&self.from, &self.out)?;
         let files = if self.from.is_empty() { download(recipe, &self.out)? } else { from.paths.clone() };
         let min_tokens = self.min_tokens.unwrap_or(recipe.min_tokens());
@@ -107,6 +114,9 @@ impl RecipeArgs {
             ..all.clone()
         };
         let (records, counts) = preparation.run(&files, &self.out, &split, &mut Steps::default().show())?;
+        if let Some(error) = failure.into_inner() {
+            return Err(error).context("a text has no tokens, so that its length is not known");
+        }
         let documents = self.out.join(userprint_data::relational::DOCUMENTS);
         let inspection = all.inspect(&[documents], &self.out)?;
         let wall_s = start.elapsed().as_secs_f64();
@@ -127,9 +137,9 @@ impl RecipeArgs {
 }
 
 /// Tokens of a text; without a tokenizer four to three words, as English has in GPT-2's.
-fn n_tokens(tokenizer: Option<&HfTokenizer>, text: &str) -> usize {
-    let counted = tokenizer.and_then(|tokenizer| tokenizer.encode(&[text]).ok());
-    counted.map_or_else(|| text.split_whitespace().count() * 4 / 3, |tokens| tokens.ids.row(0).len())
+fn n_tokens(tokenizer: Option<&HfTokenizer>, text: &str) -> anyhow::Result<usize> {
+    let Some(tokenizer) = tokenizer else { return Ok(text.split_whitespace().count() * 4 / 3) };
+    Ok(tokenizer.encode(&[text])?.ids.row(0).len())
 }
 
 fn words_of_records(records: &RecordCounts) -> String {

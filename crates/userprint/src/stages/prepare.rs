@@ -1,5 +1,7 @@
 //! Prepare: the corpus is read and its users are split.
 
+use std::cell::OnceCell;
+
 use anyhow::{Context, ensure};
 use serde::Serialize;
 use userprint_core::{Membership, Role, Tokenize};
@@ -108,17 +110,28 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
         return Ok(Planted { corpus, partition, canaries: Vec::new() });
     }
     let tokenizer = pipeline.tokenizer_folder().map(HfTokenizer::load_folder).transpose()?;
-    let spans = |text: &str| spans(tokenizer.as_ref(), text);
-    Ok(plant(&corpus, &partition, tiers, &spans, seed.named("canaries"))?)
+    let failure = OnceCell::new();
+    let spans = |text: &str| {
+        // Only the first failure is told.
+        spans(tokenizer.as_ref(), text).unwrap_or_else(|error| {
+            drop(failure.set(error));
+            Vec::new()
+        })
+    };
+    let planted = plant(&corpus, &partition, tiers, &spans, seed.named("canaries"));
+    match failure.into_inner() {
+        Some(error) => Err(error).context("a canary's text has no tokens"),
+        None => Ok(planted?),
+    }
 }
 
 /// Where tokens are; without a tokenizer, which is then made of the public users later, words are tokens.
-fn spans(tokenizer: Option<&HfTokenizer>, text: &str) -> Vec<[u32; 2]> {
-    if let Some(tokens) = tokenizer.and_then(|tokenizer| tokenizer.encode(&[text]).ok()) {
-        return tokens.spans.row(0).to_vec();
+fn spans(tokenizer: Option<&HfTokenizer>, text: &str) -> anyhow::Result<Vec<[u32; 2]>> {
+    if let Some(tokenizer) = tokenizer {
+        return Ok(tokenizer.encode(&[text])?.spans.row(0).to_vec());
     }
     let at = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
-    text.split_whitespace().map(|word| [at(word) as u32, (at(word) + word.len()) as u32]).collect()
+    Ok(text.split_whitespace().map(|word| [at(word) as u32, (at(word) + word.len()) as u32]).collect())
 }
 
 /// Number of users of a membership.

@@ -190,6 +190,8 @@ fn shared_texts_and_near_duplicates_are_told() {
     assert!(said.contains("29 documents are nearly another of their user"), "{said}");
     assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
     assert!(folder.path("near/near_duplicates.parquet").exists());
+    split("near", &[]).assert_success();
+    assert!(!folder.path("near/near_duplicates.parquet").exists(), "it is of the split before");
     let error = split("near", &["--near-duplicates", "1.5"]).stderr;
     assert!(error.contains("near-duplicate threshold"), "{error}");
 }
