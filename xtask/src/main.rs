@@ -4,6 +4,7 @@
 mod backend;
 mod bench;
 mod ci;
+mod cluster;
 mod fixtures;
 mod machine;
 mod recipe;
@@ -29,6 +30,8 @@ enum Task {
     Reproduce(reproduce::Reproduce),
     /// Run the benches, or measure scoring; with --record, keep the results.
     Bench(bench::Bench),
+    /// A split on a Ballista cluster against the same without one; not part of ci.
+    Cluster(cluster::Cluster),
     /// Everything that must hold before a change is shared, cheapest first.
     Ci,
     /// The rules that no compiler checks: crate arrows, file and function sizes, words, fixtures.
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Reproduce(task) => task.run(&sh),
         Task::Bench(task) => task.run(&sh),
+        Task::Cluster(task) => task.run(&sh),
         Task::Ci => ci::run(&sh),
         Task::Tidy => tidy::run(&sh),
         Task::Fixtures(task) => task.run(),
