@@ -1,22 +1,23 @@
-//! Recipes: an experiment at several scales, each with the result that it must give.
+//! Recipes: variants of an experiment and what they should show, at several scales.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use serde_json::Value;
+use toml::{Table, Value};
 
 use crate::project_root;
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scale {
-    /// The built-in synthetic population: about a minute on two cores.
+    /// The built-in synthetic population: seconds to minutes on two cores.
     Smoke,
     /// A corpus of a few MB of your own: minutes on two cores.
     Desk,
+    /// The paper's model and corpora: hours on a GPU.
+    Paper,
 }
 
 impl Scale {
@@ -24,6 +25,7 @@ impl Scale {
         match self {
             Self::Smoke => "smoke",
             Self::Desk => "desk",
+            Self::Paper => "paper",
         }
     }
 }
@@ -36,27 +38,28 @@ pub(crate) struct Recipe {
     pub(crate) shows: String,
     /// What was published, in a sentence.
     pub(crate) published: String,
+    /// Variants, rows and claims, as `userprint mitigate` reads them.
+    grid: Table,
     smoke: Option<ScaleRecipe>,
     desk: Option<ScaleRecipe>,
+    paper: Option<ScaleRecipe>,
 }
 
-/// One scale of a recipe.
-#[derive(Debug, Deserialize)]
+/// One scale of a recipe: only sizes differ.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScaleRecipe {
-    /// The experiment file, beside the recipe.
-    pub(crate) experiment: PathBuf,
-    /// About how long one run takes on two cores.
+    /// About how long it takes where it is meant to run.
     pub(crate) minutes: f64,
-    /// Allowed range by key of `results.json`; dots lead into tables.
-    pub(crate) expect: BTreeMap<String, [f64; 2]>,
+    #[serde(default = "one_seed")]
+    pub(crate) seeds: Vec<u64>,
+    /// What this scale changes in every variant.
+    #[serde(default)]
+    set: Table,
 }
 
-/// The keys of an experiment file that name its run folder.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ExperimentHead {
-    pub(crate) name: String,
-    pub(crate) seed: u64,
+fn one_seed() -> Vec<u64> {
+    vec![1]
 }
 
 fn folder() -> PathBuf {
@@ -87,7 +90,7 @@ impl Recipe {
     }
 
     pub(crate) fn scales(&self) -> impl Iterator<Item = (Scale, &ScaleRecipe)> {
-        [(Scale::Smoke, &self.smoke), (Scale::Desk, &self.desk)]
+        [(Scale::Smoke, &self.smoke), (Scale::Desk, &self.desk), (Scale::Paper, &self.paper)]
             .into_iter()
             .filter_map(|(scale, recipe)| Some((scale, recipe.as_ref()?)))
     }
@@ -96,31 +99,38 @@ impl Recipe {
         let found = self.scales().find(|(known, _)| *known == scale);
         found.map(|(_, recipe)| recipe).with_context(|| format!("the recipe has no scale `{}`", scale.name()))
     }
+
+    /// The grid file of a scale.
+    pub(crate) fn grid(&self, name: &str, scale: Scale) -> anyhow::Result<String> {
+        let own = self.at(scale)?;
+        let mut grid = self.grid.clone();
+        let experiment = folder().join(format!("experiments/{}.toml", scale.name()));
+        grid.insert("name".to_owned(), Value::String(name.to_owned()));
+        grid.insert("experiment".to_owned(), Value::String(experiment.display().to_string()));
+        let seeds = own.seeds.iter().map(|&seed| Value::Integer(seed as i64));
+        grid.insert("seeds".to_owned(), Value::Array(seeds.collect()));
+        let mut set = grid.get("set").and_then(Value::as_table).cloned().unwrap_or_default();
+        merge(&mut set, &own.set);
+        grid.insert("set".to_owned(), Value::Table(set));
+        Ok(toml::to_string(&grid)?)
+    }
+
+    /// The claims, in words.
+    pub(crate) fn claims(&self) -> Vec<&str> {
+        let claims = self.grid.get("claims").and_then(Value::as_array);
+        claims.into_iter().flatten().filter_map(|claim| claim.get("says")?.as_str()).collect()
+    }
 }
 
-impl ScaleRecipe {
-    pub(crate) fn experiment_path(&self) -> PathBuf {
-        folder().join(&self.experiment)
-    }
-
-    pub(crate) fn experiment_head(&self) -> anyhow::Result<ExperimentHead> {
-        let path = self.experiment_path();
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        toml::from_str(&text).with_context(|| format!("{} needs `name` and `seed`", path.display()))
-    }
-
-    /// One sentence for each expectation that the results miss.
-    pub(crate) fn misses(&self, results: &Value) -> Vec<String> {
-        let mut misses = Vec::new();
-        for (key, [least, most]) in &self.expect {
-            let found = results.pointer(&format!("/{}", key.replace('.', "/")));
-            match found.and_then(Value::as_f64) {
-                Some(found) if *least <= found && found <= *most => {}
-                Some(found) => misses.push(format!("{key}: found {found}, expected {least} to {most}")),
-                None => misses.push(format!("{key}: no number found, expected {least} to {most}")),
+/// Puts values in their places, tables by their own keys.
+fn merge(table: &mut Table, set: &Table) {
+    for (key, value) in set {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(own)), Value::Table(set)) => merge(own, set),
+            _ => {
+                table.insert(key.clone(), value.clone());
             }
         }
-        misses
     }
 }
 
@@ -129,29 +139,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_recipe_reads_and_its_experiments_exist() {
+    fn every_recipe_reads_and_claims_something() {
         for name in names().unwrap() {
             let recipe = Recipe::read(&name).unwrap();
             assert!(recipe.scales().count() > 0, "{name}");
-            for (_, scale) in recipe.scales() {
-                scale.experiment_head().unwrap();
-                assert!(!scale.expect.is_empty(), "{name} expects nothing");
+            assert!(!recipe.claims().is_empty(), "{name} claims nothing");
+            for (scale, own) in recipe.scales() {
+                let grid: Table = toml::from_str(&recipe.grid(&name, scale).unwrap()).unwrap();
+                let experiment = grid["experiment"].as_str().unwrap();
+                assert!(PathBuf::from(experiment).is_file(), "{name}: {experiment}");
+                assert!(!own.seeds.is_empty() && own.minutes > 0.0, "{name}");
             }
         }
     }
 
     #[test]
-    fn says_which_key_is_out_of_range() {
-        let expect = [("auroc", [0.7, 1.0]), ("validation_loss.held_in", [0.0, 3.0]), ("gone", [0.0, 1.0])];
-        let scale = ScaleRecipe {
-            experiment: "experiment.toml".into(),
-            minutes: 1.0,
-            expect: expect.map(|(key, range)| (key.to_owned(), range)).into(),
-        };
-        let results = serde_json::json!({"auroc": 0.6, "validation_loss": {"held_in": 2.0}});
-        assert_eq!(
-            scale.misses(&results),
-            ["auroc: found 0.6, expected 0.7 to 1", "gone: no number found, expected 0 to 1"]
-        );
+    fn a_scale_changes_what_it_names() {
+        let mut table: Table = toml::from_str("a.b = 1\na.c = 2").unwrap();
+        merge(&mut table, &toml::from_str("a.b = 3\nd = 4").unwrap());
+        assert_eq!(table, toml::from_str("a.b = 3\na.c = 2\nd = 4").unwrap());
     }
 }

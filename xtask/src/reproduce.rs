@@ -1,4 +1,6 @@
-//! `cargo xtask reproduce`: run a recipe through the binary and hold it against its expectation.
+//! `cargo xtask reproduce`: run recipes through the binary and say which of their claims hold.
+
+mod results;
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -11,33 +13,49 @@ use xshell::{Shell, cmd};
 
 use crate::backend::Backend;
 use crate::project_root;
-use crate::recipe::{self, Recipe, Scale, ScaleRecipe};
+use crate::recipe::{self, Recipe, Scale};
 
-/// Repeat an experiment and hold its result against the recipe's expectation.
+/// Repeat results of the paper and say which of their claims hold; exits with an
+/// error where one is contradicted.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Reproduce {
-    /// Name of a file in xtask/recipes.
+    /// Names of files in xtask/recipes, or `all`.
     #[arg(default_value = "attack")]
-    recipe: String,
+    recipes: Vec<String>,
     /// How much is run.
     #[arg(long, value_enum, default_value = "smoke")]
     scale: Scale,
     /// Where the models run; without it, what the experiment says.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
-    /// A corpus of your own at desk scale, as NAME=PATH.
+    /// A corpus of your own, above smoke scale, as NAME=PATH.
     #[arg(long, value_parser = parse_corpus)]
     corpus: Option<Corpus>,
-    /// Number of runs, from the experiment's own seed upwards.
-    #[arg(long, default_value = "1")]
-    seeds: NonZeroU32,
+    /// Number of runs, from seed 1 upwards, instead of the recipe's seeds.
+    #[arg(long)]
+    seeds: Option<NonZeroU32>,
     /// Folder of the run folders; without it, `runs` in the workspace.
     #[arg(long)]
     runs: Option<PathBuf>,
+    /// A userprint that is built already.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// Keep what is found in docs/results.
+    #[arg(long)]
+    record: bool,
     /// List the recipes and stop.
     #[arg(long)]
     list: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask reproduce --list
+  cargo xtask reproduce dedup
+  cargo xtask reproduce all --scale desk --corpus enron=enron.parquet --record
+
+Runs go on where they stopped, and recipes share every stage that is the same.";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Corpus {
@@ -56,93 +74,120 @@ fn parse_corpus(argument: &str) -> Result<Corpus, String> {
     Ok(Corpus { name: name.to_owned(), path: path.into() })
 }
 
-/// One finished run.
-struct Run {
-    folder: PathBuf,
-    results: Value,
-}
-
 impl Reproduce {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         if self.list {
             return list();
         }
-        let start = Instant::now();
-        let recipe = Recipe::read(&self.recipe)?;
-        let scale = recipe.at(self.scale)?;
         self.check_corpus()?;
-        println!("{}: {}", self.recipe, recipe.shows);
-        println!("published: {}", recipe.published);
-        println!("{} run(s), about {} minutes each on two cores", self.seeds, scale.minutes);
-
-        let name = match &self.corpus {
-            Some(corpus) => corpus.name.clone(),
-            None => scale.experiment_head()?.name,
-        };
-        let runs_folder = self.runs.clone().unwrap_or_else(|| project_root().join("runs"));
-        let mut runs = Vec::new();
-        let first = scale.experiment_head()?.seed;
-        for seed in (first..).take(self.seeds.get() as usize) {
-            let folder = runs_folder.join(format!("{name}-seed{seed}"));
-            self.run_once(sh, scale, seed, &runs_folder)?;
-            let results = read_results(&folder)?;
-            runs.push(Run { folder, results });
-        }
-        for run in &runs {
-            summarise(run);
-        }
-        if runs.len() > 1 {
-            pool(sh, &runs, &runs_folder.join(format!("{name}-pooled.json")))?;
+        let names = self.names()?;
+        let start = Instant::now();
+        let mut contradicted = Vec::new();
+        for name in &names {
+            if !self.run_recipe(sh, name)? {
+                contradicted.push(name.as_str());
+            }
         }
         println!("{:.0} s in all", start.elapsed().as_secs_f64());
-        check(scale, &runs)
+        if !contradicted.is_empty() {
+            bail!("contradicted: a claim of {}", contradicted.join(", "));
+        }
+        Ok(())
+    }
+
+    /// The recipes that are asked for; of all, those that have the scale.
+    fn names(&self) -> anyhow::Result<Vec<String>> {
+        if self.recipes.iter().all(|name| name != "all") {
+            return Ok(self.recipes.clone());
+        }
+        let mut names = Vec::new();
+        for name in recipe::names()? {
+            if Recipe::read(&name)?.at(self.scale).is_ok() {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     fn check_corpus(&self) -> anyhow::Result<()> {
-        let example =
-            format!("cargo xtask reproduce {} --scale desk --corpus enron=enron.parquet", self.recipe);
+        let example = format!(
+            "cargo xtask reproduce {} --scale desk --corpus enron=enron.parquet",
+            self.recipes.join(" ")
+        );
         match (self.scale, &self.corpus) {
-            (Scale::Desk, None) => bail!("--scale desk needs a corpus of your own, for example `{example}`"),
+            (Scale::Desk | Scale::Paper, None) => {
+                bail!("--scale {} needs a corpus of your own, for example `{example}`", self.scale.name())
+            }
             (Scale::Smoke, Some(_)) => {
                 bail!("--scale smoke uses the synthetic population, did you mean `{example}`?")
             }
-            (Scale::Desk, Some(corpus)) if !corpus.path.exists() => {
+            (Scale::Desk | Scale::Paper, Some(corpus)) if !corpus.path.exists() => {
                 bail!("there is no corpus at {}", corpus.path.display())
             }
             _ => Ok(()),
         }
     }
 
-    /// Runs the binary once; it finds finished stages by itself.
-    fn run_once(&self, sh: &Shell, scale: &ScaleRecipe, seed: u64, runs: &Path) -> anyhow::Result<()> {
-        let experiment = scale.experiment_path();
-        let (features, options) = self.arguments();
-        let seed = seed.to_string();
-        cmd!(
-            sh,
-            "cargo run --quiet -p userprint {features...} -- run {experiment} --runs {runs} --seed {seed} {options...}"
-        )
-        .run()?;
-        Ok(())
+    /// Runs a recipe; the answer is whether no claim is contradicted.
+    fn run_recipe(&self, sh: &Shell, name: &str) -> anyhow::Result<bool> {
+        let recipe = Recipe::read(name)?;
+        let scale = recipe.at(self.scale)?;
+        println!("{name}: {}", recipe.shows);
+        println!("published: {}", recipe.published);
+        println!("about {} minutes at this scale", scale.minutes);
+        let runs = self.runs.clone().unwrap_or_else(|| project_root().join("runs"));
+        let corpus = self.corpus.as_ref().map_or("synthetic", |corpus| corpus.name.as_str());
+        // One folder a scale and corpus, in which recipes find each other's stages.
+        let runs = runs.join(format!("{}-{corpus}", self.scale.name()));
+        fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
+        let grid = runs.join(format!("{name}.toml"));
+        fs::write(&grid, recipe.grid(name, self.scale)?)?;
+        let out = runs.join(format!("{name}-results"));
+        let mut options = vec!["--name".to_owned(), name.to_owned()];
+        options.extend(self.options());
+        let (program, first) = self.program();
+        // It says itself what is wrong, and fails where a claim is contradicted.
+        let ran =
+            cmd!(sh, "{program} {first...} mitigate {grid} --runs {runs} --out {out} {options...}").run();
+        let outcome = out.join("grid.json");
+        let is_contradicted = read(&outcome).is_ok_and(|found| has_contradicted(&found));
+        if ran.is_err() && !is_contradicted {
+            ran?;
+        }
+        if self.record {
+            results::record(sh, name, &recipe, self.scale, corpus, &out)?;
+        }
+        Ok(!is_contradicted)
     }
 
-    /// What the choice of device and corpus adds to cargo's and to the binary's arguments.
-    fn arguments(&self) -> (Vec<String>, Vec<String>) {
-        let mut features = Vec::new();
+    /// The binary, or cargo with what makes it run the binary.
+    fn program(&self) -> (PathBuf, Vec<String>) {
+        if let Some(binary) = &self.binary {
+            return (binary.clone(), Vec::new());
+        }
+        let mut arguments: Vec<String> = ["run", "--quiet", "-p", "userprint"].map(str::to_owned).to_vec();
+        if let Some(backend) = self.backend.filter(|backend| *backend != Backend::Cpu) {
+            let features = format!("cpu,{}", backend.name());
+            arguments.extend(["--no-default-features".to_owned(), "--features".to_owned(), features]);
+        }
+        arguments.push("--".to_owned());
+        (PathBuf::from("cargo"), arguments)
+    }
+
+    /// What the choice of device, seeds and corpus adds to the binary's arguments.
+    fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if let Some(corpus) = &self.corpus {
             options.extend(["--corpus-path".to_owned(), corpus.path.display().to_string()]);
-            options.extend(["--name".to_owned(), corpus.name.clone()]);
         }
         if let Some(backend) = self.backend {
-            let name = backend.name();
-            if backend != Backend::Cpu {
-                let list = format!("cpu,{name}");
-                features = vec!["--no-default-features".to_owned(), "--features".to_owned(), list];
-            }
-            options.extend(["--backend".to_owned(), name.to_owned()]);
+            options.extend(["--backend".to_owned(), backend.name().to_owned()]);
         }
-        (features, options)
+        if let Some(seeds) = self.seeds {
+            options.push("--seeds".to_owned());
+            options.extend((1..=seeds.get()).map(|seed| seed.to_string()));
+        }
+        options
     }
 }
 
@@ -153,47 +198,21 @@ fn list() -> anyhow::Result<()> {
             .scales()
             .map(|(scale, recipe)| format!("{} (about {} min)", scale.name(), recipe.minutes))
             .collect();
-        println!("{name}: {} Scales: {}.", recipe.shows, scales.join(", "));
+        println!("{name}: {}", recipe.shows);
+        println!("    published: {}", recipe.published);
+        println!("    scales: {}", scales.join(", "));
     }
     Ok(())
 }
 
-fn read_results(folder: &Path) -> anyhow::Result<Value> {
-    let path = folder.join("results.json");
-    let text = fs::read_to_string(&path).with_context(|| format!("the run left no {}", path.display()))?;
+fn read(path: &Path) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
-fn summarise(run: &Run) {
-    let results = &run.results;
-    let (auroc, interval) = (&results["auroc"], &results["auroc_interval"]);
-    let shown = |value: &Value| value.as_f64().map_or("?".to_owned(), |value| format!("{value:.3}"));
-    println!("AUROC {} (95 % interval {} to {})", shown(auroc), shown(&interval[0]), shown(&interval[1]));
-    println!("  report: {}", run.folder.join("report.html").display());
-}
-
-fn pool(sh: &Shell, runs: &[Run], out: &Path) -> anyhow::Result<()> {
-    let folders: Vec<&Path> = runs.iter().map(|run| run.folder.as_path()).collect();
-    cmd!(sh, "cargo run --quiet -p userprint -- pool {folders...} --out {out}").run()?;
-    println!("  pooled: {}", out.display());
-    Ok(())
-}
-
-/// An error that names every key out of range and every run that says it must not be used.
-fn check(scale: &ScaleRecipe, runs: &[Run]) -> anyhow::Result<()> {
-    let mut misses = Vec::new();
-    for run in runs {
-        let folder = run.folder.file_name().unwrap_or_default().to_string_lossy();
-        misses.extend(scale.misses(&run.results).into_iter().map(|miss| format!("{folder}: {miss}")));
-        for reason in run.results["void"].as_array().into_iter().flatten() {
-            misses.push(format!("{folder}: void, {}", reason.as_str().unwrap_or("for no stated reason")));
-        }
-    }
-    if !misses.is_empty() {
-        bail!("not as expected:\n  {}", misses.join("\n  "));
-    }
-    println!("as expected");
-    Ok(())
+fn has_contradicted(outcome: &Value) -> bool {
+    let claims = outcome["claims"].as_array();
+    claims.into_iter().flatten().any(|claim| claim["verdict"] == "contradicted")
 }
 
 #[cfg(test)]
@@ -202,12 +221,14 @@ mod tests {
 
     fn reproduce(backend: Option<Backend>, corpus: Option<Corpus>) -> Reproduce {
         Reproduce {
-            recipe: "attack".into(),
+            recipes: vec!["attack".into()],
             scale: Scale::Desk,
             backend,
             corpus,
-            seeds: NonZeroU32::MIN,
+            seeds: NonZeroU32::new(2),
             runs: None,
+            binary: None,
+            record: false,
             list: false,
         }
     }
@@ -229,11 +250,16 @@ mod tests {
 
     #[test]
     fn arguments_follow_the_backend() {
-        assert_eq!(reproduce(None, None).arguments(), (vec![], vec![]));
-        assert_eq!(reproduce(Some(Backend::Cpu), None).arguments().0, Vec::<String>::new());
-        let (features, options) =
-            reproduce(Some(Backend::Cuda), parse_corpus("enron=e.parquet").ok()).arguments();
-        assert_eq!(features, ["--no-default-features", "--features", "cpu,cuda"]);
-        assert_eq!(options, ["--corpus-path", "e.parquet", "--name", "enron", "--backend", "cuda"]);
+        assert_eq!(reproduce(None, None).program().1, ["run", "--quiet", "-p", "userprint", "--"]);
+        assert_eq!(reproduce(Some(Backend::Cpu), None).options(), ["--backend", "cpu", "--seeds", "1", "2"]);
+        let with_cuda = reproduce(Some(Backend::Cuda), parse_corpus("enron=e.parquet").ok());
+        assert_eq!(
+            with_cuda.program().1[4..],
+            ["--no-default-features", "--features", "cpu,cuda", "--"].map(String::from)
+        );
+        assert_eq!(
+            with_cuda.options(),
+            ["--corpus-path", "e.parquet", "--backend", "cuda", "--seeds", "1", "2"]
+        );
     }
 }

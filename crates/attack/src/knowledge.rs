@@ -9,7 +9,7 @@ use userprint_stats::StatsError;
 
 use crate::example_statistics::{UserExamples, aggregate_users};
 use crate::result::roc;
-use crate::{Aggregate, AttackError, ExampleStatistics};
+use crate::{Aggregate, AttackError, ExampleStatistics, UserStatistics};
 
 /// The AUROC of an attacker that knows some examples of each user, over random draws of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,24 +97,56 @@ pub fn knowledge_curve(
     if draws < 2 {
         return Err(StatsError::TooFewResamples { found: draws as usize, needed: 2 }.into());
     }
-    let stream = seed.named("knowledge_curve");
-    // From the most down: a draw is cut shorter from number to number.
-    let mut order: Vec<usize> = (0..n_examples.len()).collect();
-    order.sort_by_key(|&at| Reverse(n_examples[at]));
-    let most = order.first().map_or(0, |&at| n_examples[at] as usize);
     let mut aurocs = vec![Vec::with_capacity(draws as usize); n_examples.len()];
     for draw in 0..draws {
-        let mut rng = stream.indexed(u64::from(draw)).rng();
-        let mut drawn: Vec<UserExamples> = users.iter().map(|user| sampled(user, most, &mut rng)).collect();
-        for &at in &order {
-            for user in &mut drawn {
-                user.statistic.truncate(n_examples[at] as usize);
-                user.n_tokens.truncate(n_examples[at] as usize);
-            }
-            aurocs[at].push(roc(&aggregate_users(&drawn, &rows.name, aggregate)?)?.auroc());
+        let drawn = drawn(&users, rows, aggregate, n_examples, seed, draw)?;
+        for (aurocs, users) in aurocs.iter_mut().zip(drawn) {
+            aurocs.push(roc(&users)?.auroc());
         }
     }
     Ok(n_examples.iter().zip(&aurocs).map(|(&n, aurocs)| point(&users, n, aurocs)).collect())
+}
+
+/// The attack of each user in the first draw of [`knowledge_curve`], one for each of `n_examples`.
+///
+/// # Errors
+/// Those of [`knowledge_curve`] about rows and examples.
+pub fn with_knowledge_of(
+    rows: &ExampleStatistics,
+    aggregate: Aggregate,
+    n_examples: &[u32],
+    seed: Seed,
+) -> Result<Vec<UserStatistics>, AttackError> {
+    if n_examples.contains(&0) {
+        return Err(AttackError::NoExamples);
+    }
+    drawn(&rows.by_user()?, rows, aggregate, n_examples, seed, 0)
+}
+
+/// One draw of examples, cut shorter for each of `n_examples`.
+fn drawn(
+    users: &[UserExamples],
+    rows: &ExampleStatistics,
+    aggregate: Aggregate,
+    n_examples: &[u32],
+    seed: Seed,
+    draw: u32,
+) -> Result<Vec<UserStatistics>, AttackError> {
+    let most = n_examples.iter().max().map_or(0, |&n| n as usize);
+    let mut rng = seed.named("knowledge_curve").indexed(u64::from(draw)).rng();
+    let mut drawn: Vec<UserExamples> = users.iter().map(|user| sampled(user, most, &mut rng)).collect();
+    // From the most down: a draw is cut shorter from number to number.
+    let mut order: Vec<usize> = (0..n_examples.len()).collect();
+    order.sort_by_key(|&at| Reverse(n_examples[at]));
+    let mut found = vec![UserStatistics::default(); n_examples.len()];
+    for at in order {
+        for user in &mut drawn {
+            user.statistic.truncate(n_examples[at] as usize);
+            user.n_tokens.truncate(n_examples[at] as usize);
+        }
+        found[at] = aggregate_users(&drawn, &rows.name, aggregate)?;
+    }
+    Ok(found)
 }
 
 /// Some of a user's examples in random order, or all where there are fewer.

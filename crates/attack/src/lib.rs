@@ -37,7 +37,7 @@ pub use error::{AttackError, Model};
 pub use example_statistics::{ExampleStatistics, example_statistics, reference_statistics};
 pub use examples::{NamedScores, ScoredExamples};
 pub use grid::{Grid, GridCell, LeftOut, grid};
-pub use knowledge::{KnowledgePoint, knowledge_curve, knowledge_steps};
+pub use knowledge::{KnowledgePoint, knowledge_curve, knowledge_steps, with_knowledge_of};
 pub use per_user::{PerUser, per_user};
 pub use percent::Percent;
 pub use result::{AttackResult, FPRS, evaluate};

@@ -210,10 +210,10 @@ impl RareWords {
 }
 
 /// Examples of the users of a partition.
-struct Texts(Vec<Vec<Example>>);
+pub(crate) struct Texts(pub(crate) Vec<Vec<Example>>);
 
 impl Texts {
-    fn new(corpus: &InMemoryCorpus, partition: &Partition) -> Result<Self, CorpusError> {
+    pub(crate) fn new(corpus: &InMemoryCorpus, partition: &Partition) -> Result<Self, CorpusError> {
         let of_user = |(user_idx, user)| {
             let found = corpus.users().binary_search(user).ok();
             let examples =

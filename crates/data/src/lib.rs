@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`objects`], [`relational`], [`recipes`], [`user_documents`], [`split`], [`selection`], [`canary`], [`synthetic`], [`blind`],
+//! Read the modules in this order: [`corpus`], [`in_memory_corpus`], [`read`], [`objects`], [`relational`], [`recipes`], [`user_documents`], [`split`], [`selection`], [`canary`], [`copies`], [`synthetic`], [`blind`],
 //! [`near_duplicates`], [`overlap`], [`wording`],
 //! [`error`].
 
 pub mod blind;
 pub mod canary;
 mod columns;
-
+pub mod copies;
 pub mod corpus;
 pub mod error;
 pub mod in_memory_corpus;
@@ -29,6 +29,7 @@ mod words;
 pub use blind::BlindClassifier;
 pub use canary::{Canary, CanaryKind, CanaryTier, Planted, plant};
 pub use columns::Columns;
+pub use copies::CopiesConfig;
 pub use corpus::Corpus;
 pub use error::CorpusError;
 pub use in_memory_corpus::{CorpusRow, ExampleIds, InMemoryCorpus};

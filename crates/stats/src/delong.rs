@@ -177,7 +177,7 @@ pub(crate) struct Influences {
 }
 
 impl Influences {
-    fn new(of_held_in: &[Placement], of_held_out: &[Placement]) -> Result<Self, StatsError> {
+    pub(crate) fn new(of_held_in: &[Placement], of_held_out: &[Placement]) -> Result<Self, StatsError> {
         let (n, m) = (of_held_in.len(), of_held_out.len());
         check_two_a_side(n, m)?;
         let (n, m) = (n as i128, m as i128);

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! Read the modules in this order: [`roc`], [`interval`], [`auroc`], [`delong`], [`bootstrap`], [`pooled`],
+//! Read the modules in this order: [`roc`], [`interval`], [`auroc`], [`delong`], [`bootstrap`], [`pooled`], [`contrast`],
 //! [`permutation`], [`binomial`], [`conformal`], [`multiple`], [`rank_test`], [`t_test`], [`correlation`],
 //! [`sequential`], [`audit`], [`error`].
 
@@ -9,6 +9,7 @@ pub mod binomial;
 pub mod bootstrap;
 mod column;
 pub mod conformal;
+pub mod contrast;
 pub mod correlation;
 pub mod delong;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod t_test;
 pub use binomial::{binomial_lower_bound, binomial_upper_bound, clopper_pearson};
 pub use bootstrap::{Bootstrap, Resamples, bootstrap_auroc};
 pub use conformal::conformal_p_values;
+pub use contrast::{Contrast, Term, contrast};
 pub use correlation::{Correlation, spearman};
 pub use delong::{PairedAuroc, paired_delong};
 pub use error::{Side, StatsError};

@@ -122,12 +122,7 @@ struct RankedStratum {
 
 impl Clusters {
     fn new(strata: &[Stratum]) -> Result<Self, StatsError> {
-        if strata.is_empty() {
-            return Err(StatsError::NoStrata);
-        }
-        for (position, stratum) in strata.iter().enumerate() {
-            check_stratum(position, stratum)?;
-        }
+        check_strata(strata)?;
         let mut position: BTreeMap<u32, usize> =
             strata.iter().flat_map(|stratum| stratum.user.iter().map(|&user| (user, 0))).collect();
         for (next, position) in position.values_mut().enumerate() {
@@ -180,6 +175,13 @@ impl RankedStratum {
         }
         Pairs::count(counts)
     }
+}
+
+pub(crate) fn check_strata(strata: &[Stratum]) -> Result<(), StatsError> {
+    if strata.is_empty() {
+        return Err(StatsError::NoStrata);
+    }
+    strata.iter().enumerate().try_for_each(|(position, stratum)| check_stratum(position, stratum))
 }
 
 fn check_stratum(position: usize, stratum: &Stratum) -> Result<(), StatsError> {

@@ -122,6 +122,15 @@ impl<M: Stored> Checkpoint<M> {
         Ok(Self { lm, config, tokenizer })
     }
 
+    /// Opens a folder that holds a whole model, or else adapters of the model in `base`.
+    pub(crate) fn open_over(base: &Path, folder: &Path, form: M::Form) -> anyhow::Result<Self> {
+        if adapter::is_adapter(folder) {
+            Self::open(base, form)?.or_adapted(folder, form)
+        } else {
+            Self::open(folder, form)
+        }
+    }
+
     /// The model of another folder: where that holds an adapter it is this one's, weights shared, with the adapter.
     pub(crate) fn or_adapted(self, folder: &Path, form: M::Form) -> anyhow::Result<Self> {
         if !adapter::is_adapter(folder) {

@@ -11,6 +11,7 @@ use crate::account::AccountCommand;
 use crate::backend::BackendName;
 use crate::corpus::CorpusCommand;
 use crate::experiment::RawExperiment;
+use crate::grid::{self, MitigateArgs};
 use crate::model::ModelCommand;
 use crate::pipeline::{Pipeline, Stage};
 use crate::pool;
@@ -24,6 +25,7 @@ Examples:
   userprint run experiment.toml --seed 2   another split, in another folder
   userprint run experiment.toml --until score
                                            stop after scoring
+  userprint mitigate grid.toml             variants of it, compared
   userprint score gpt-neo-125m corpus.parquet --out scores.parquet
                                            log-likelihoods under one model
   userprint pool runs/a-seed1 runs/a-seed2 --out pooled.json
@@ -64,6 +66,9 @@ enum Command {
     /// Run an experiment from corpus to report.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Run an experiment in variants, and compare exposure and utility.
+    #[command(after_help = grid::EXAMPLES)]
+    Mitigate(Box<MitigateArgs>),
     /// Score every text of a corpus under one model and write a score table.
     #[command(after_help = score::EXAMPLES)]
     Score(Box<ScoreArgs>),
@@ -137,6 +142,12 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Run(args) => args.run(),
+            Command::Mitigate(args) => {
+                let answer = args.run()?;
+                say(&answer.text)?;
+                ensure!(!answer.is_contradicted, "a claim is contradicted");
+                Ok(())
+            }
             Command::Score(args) => say(&args.run()?),
             Command::Corpus(command) => say(&command.run()?),
             Command::Stats(args) => say(&args.run()?),

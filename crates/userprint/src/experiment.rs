@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::relational::DOCUMENTS;
-use userprint_data::{CanaryTier, Columns, PopulationConfig, UserSplit};
+use userprint_data::{CanaryTier, Columns, CopiesConfig, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, DpSampling, ExactDedup, Mitigation, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::TrainSettings;
@@ -36,6 +36,9 @@ pub(crate) struct RawExperiment {
     pub(crate) target: RawTarget,
     pub(crate) score: RawScore,
     pub(crate) attack: RawAttack,
+    /// Copies of training documents that are planted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) copies: Option<CopiesConfig>,
     /// Users that get something planted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) canaries: Vec<CanaryTier>,
@@ -198,7 +201,12 @@ impl RawExperiment {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{}: the experiment file cannot be read", path.display()))?;
-        let mut raw: Self = match toml::from_str(&text) {
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of the file at `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
+        let mut raw: Self = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(error) => {
                 bail!("{}: {}{}", path.display(), error.to_string().trim_end(), nearest_key(error.message()))
@@ -239,6 +247,11 @@ impl RawExperiment {
             );
         }
         self.check_split()?;
+        if let Some(share) =
+            self.copies.map(|copies| copies.share).filter(|share| !(0.0..=1.0).contains(share))
+        {
+            bail!("[copies]: share is {share}, expected 0 to 1");
+        }
         if let Some(tier) = self.canaries.iter().position(|tier| tier.n_tokens == 0) {
             bail!("[[canaries]] {}: n_tokens is 0, expected at least 1", tier + 1);
         }
@@ -502,8 +515,8 @@ fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n 
 mod tests {
     use super::*;
 
-    const SMOKE: &str = include_str!("../../../xtask/recipes/experiments/attack-smoke.toml");
-    const DESK: &str = include_str!("../../../xtask/recipes/experiments/attack-desk.toml");
+    const SMOKE: &str = include_str!("../../../xtask/recipes/experiments/smoke.toml");
+    const DESK: &str = include_str!("../../../xtask/recipes/experiments/desk.toml");
 
     fn error_of(text: &str) -> String {
         let folder = tempfile::tempdir().unwrap();

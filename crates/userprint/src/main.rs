@@ -6,6 +6,7 @@ mod checkpoint;
 mod cli;
 mod corpus;
 mod experiment;
+mod grid;
 mod hub;
 mod model;
 mod parts;

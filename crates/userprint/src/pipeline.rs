@@ -28,24 +28,51 @@ pub(crate) enum Stage {
     Prepare,
     Pretrain,
     Train,
+    ScoreReference,
     Score,
     Attack,
     Report,
 }
 
 impl Stage {
-    const ALL: [Self; 6] =
-        [Self::Prepare, Self::Pretrain, Self::Train, Self::Score, Self::Attack, Self::Report];
+    const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::Pretrain,
+        Self::Train,
+        Self::ScoreReference,
+        Self::Score,
+        Self::Attack,
+        Self::Report,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
             Self::Pretrain => "pretrain",
             Self::Train => "train",
+            Self::ScoreReference => "score-reference",
             Self::Score => "score",
             Self::Attack => "attack",
             Self::Report => "report",
         }
+    }
+}
+
+impl Stage {
+    /// The stage whose result this one's is made from; what it needs of earlier ones, that one's hash covers.
+    fn before(self) -> Option<Self> {
+        match self {
+            Self::Prepare => None,
+            Self::Pretrain => Some(Self::Prepare),
+            Self::Train | Self::ScoreReference => Some(Self::Pretrain),
+            Self::Score => Some(Self::Train),
+            Self::Attack => Some(Self::Score),
+            Self::Report => Some(Self::Attack),
+        }
+    }
+
+    fn later(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(move |later| *later > self).map(Self::name)
     }
 }
 
@@ -100,21 +127,26 @@ impl Pipeline {
 
     /// Runs all stages up to `last` that are not done yet; the answer is what to tell the user.
     pub(crate) fn run(mut self, last: Stage) -> anyhow::Result<String> {
-        let mut before = self.inputs()?;
+        let inputs = self.inputs()?;
+        let mut hashes: BTreeMap<Stage, Fingerprint> = BTreeMap::new();
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
+            let before = stage.before().map_or(inputs, |before| hashes[&before]);
             let hash = self.hash(stage, before)?;
-            before = hash;
+            hashes.insert(stage, hash);
             if self.folder.is_done(stage.name(), hash) {
-                tracing::info!("{:9} done before", stage.name());
+                tracing::info!("{:15} done before", stage.name());
                 continue;
             }
             self.folder.discard_damaged(stage.name(), hash)?;
+            if let Some(other) = self.folder.adopt(stage.name(), hash, stage.later())? {
+                tracing::info!("{:15} taken from {other}", stage.name());
+                continue;
+            }
             let start = Instant::now();
             let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
             let wall_s = start.elapsed().as_secs_f64();
-            tracing::info!("{:9} {:6.1} s  {}", stage.name(), wall_s, output.note);
-            let later = Stage::ALL.into_iter().filter(|later| *later > stage).map(Stage::name);
-            self.folder.finish(stage.name(), hash, &output, wall_s, later)?;
+            tracing::info!("{:15} {:6.1} s  {}", stage.name(), wall_s, output.note);
+            self.folder.finish(stage.name(), hash, &output, wall_s, stage.later())?;
         }
         self.summary(last)
     }
@@ -124,6 +156,7 @@ impl Pipeline {
             Stage::Prepare => stages::prepare::run(self),
             Stage::Pretrain => stages::pretrain::run(self, hash),
             Stage::Train => stages::train::run(self, hash),
+            Stage::ScoreReference => stages::score::run_reference(self, hash),
             Stage::Score => stages::score::run(self, hash),
             Stage::Attack => stages::attack::run(self),
             Stage::Report => stages::report::run(self),
@@ -150,6 +183,9 @@ impl Pipeline {
                 // Where the file lies does not matter, its content does.
                 let corpus = RawCorpus { path: None, split: None, ..raw.corpus.clone() };
                 hash.add(serde_json::to_string(&(raw.seed, corpus, raw.split))?);
+                if let Some(copies) = raw.copies {
+                    hash.add(serde_json::to_string(&copies)?);
+                }
                 if !raw.canaries.is_empty() {
                     hash.add(serde_json::to_string(&raw.canaries)?);
                     hash.add(self.tokenizer_folder().map_or_else(|| Ok(String::new()), hash_of_checkpoint)?);
@@ -171,7 +207,7 @@ impl Pipeline {
                 let training = raw.target.training.beyond_rounding();
                 hash.add(serde_json::to_string(&RawTarget { training, ..raw.target.clone() })?);
             }
-            Stage::Score => {
+            Stage::ScoreReference | Stage::Score => {
                 let score = &raw.score;
                 // The batch size changes scores by rounding alone.
                 let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail, &score.dtype);

@@ -8,7 +8,7 @@ pub(crate) mod canvas;
 mod histogram;
 mod knowledge;
 mod losses;
-mod number;
+pub(crate) mod number;
 pub(crate) use number::grouped;
 mod roc;
 mod table;

@@ -10,6 +10,9 @@ use userprint_core::Fingerprint;
 
 use crate::stages::StageOutput;
 
+/// File of the manifest in a run folder.
+const MANIFEST: &str = "manifest.json";
+
 /// `manifest.json`: what ran, with what, and what it left.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -80,7 +83,7 @@ impl RunFolder {
                 return Err(error).with_context(|| format!("{}: cannot be locked", lock_path.display()));
             }
         }
-        let manifest_path = path.join("manifest.json");
+        let manifest_path = path.join(MANIFEST);
         let manifest = match fs::read_to_string(&manifest_path) {
             Ok(text) => serde_json::from_str(&text).with_context(|| {
                 format!("{}: not a manifest; delete the run folder to start afresh", manifest_path.display())
@@ -106,11 +109,7 @@ impl RunFolder {
     /// Whether a stage with this hash is done and its files are as it left them.
     pub(crate) fn is_done(&self, stage: &str, hash: Fingerprint) -> bool {
         let Some(record) = self.manifest.stages.get(stage) else { return false };
-        record.hash == hash.hex()
-            && record
-                .outputs
-                .iter()
-                .all(|(name, left)| file_hash(&self.file(name)).is_ok_and(|found| found == *left))
+        record.hash == hash.hex() && is_as_left(&self.path, record)
     }
 
     /// Removes the folders that a stage resumes from, where it was done and its files are not as it left them any more.
@@ -139,8 +138,44 @@ impl RunFolder {
         self.write_manifest()
     }
 
+    /// Takes a finished stage with this hash from a folder beside this one, if one has it; the answer is that folder's name.
+    ///
+    /// Files are shared where the file system can, as none is ever written in its place.
+    pub(crate) fn adopt(
+        &mut self,
+        stage: &str,
+        hash: Fingerprint,
+        later: impl Iterator<Item = &'static str>,
+    ) -> anyhow::Result<Option<String>> {
+        for folder in self.beside() {
+            let Some(record) = finished(&folder, stage, hash) else { continue };
+            for name in record.outputs.keys() {
+                share(&folder.join(name), &self.file(name))?;
+            }
+            // Whoever writes there may have done so meanwhile.
+            if !is_as_left(&self.path, &record) {
+                continue;
+            }
+            let output = StageOutput { files: record.outputs.keys().cloned().collect(), note: record.note };
+            self.finish(stage, hash, &output, record.wall_s, later)?;
+            return Ok(Some(folder.file_name().unwrap_or_default().to_string_lossy().into_owned()));
+        }
+        Ok(None)
+    }
+
+    /// The other run folders of the folder that this one is in, in the order of their names.
+    fn beside(&self) -> Vec<PathBuf> {
+        let entries = self.path.parent().and_then(|parent| fs::read_dir(parent).ok());
+        let paths = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let own = self.path.file_name();
+        let mut folders: Vec<PathBuf> =
+            paths.filter(|path| path.file_name() != own && path.join(MANIFEST).is_file()).collect();
+        folders.sort();
+        folders
+    }
+
     fn write_manifest(&self) -> anyhow::Result<()> {
-        self.write("manifest.json", serde_json::to_string_pretty(&self.manifest)?.as_bytes())
+        self.write(MANIFEST, serde_json::to_string_pretty(&self.manifest)?.as_bytes())
     }
 
     /// Records a finished stage, and drops what later stages left if it came from another one.
@@ -174,6 +209,35 @@ impl RunFolder {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         write_file(&self.file(name), bytes)
     }
+}
+
+/// A stage of another run folder that is done, with its files as it left them.
+fn finished(folder: &Path, stage: &str, hash: Fingerprint) -> Option<StageRecord> {
+    // A folder that cannot be read has nothing to give.
+    let text = fs::read_to_string(folder.join(MANIFEST)).ok()?;
+    let manifest: Manifest = serde_json::from_str(&text).ok()?;
+    let record = manifest.stages.get(stage)?.clone();
+    (record.hash == hash.hex() && is_as_left(folder, &record)).then_some(record)
+}
+
+fn is_as_left(folder: &Path, record: &StageRecord) -> bool {
+    let same =
+        |(name, left): (&String, &String)| file_hash(&folder.join(name)).is_ok_and(|found| found == *left);
+    record.outputs.iter().all(same)
+}
+
+/// Puts a file under another name as well, or copies it where that cannot be.
+fn share(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let share = || -> std::io::Result<()> {
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        if to.exists() {
+            fs::remove_file(to)?;
+        }
+        fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+    };
+    share().with_context(|| format!("{}: cannot be taken from {}", to.display(), from.display()))
 }
 
 /// Writes a file beside its place and renames it: there is no half file.

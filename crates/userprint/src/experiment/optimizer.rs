@@ -44,7 +44,7 @@ mod tests {
 
     use crate::experiment::RawExperiment;
 
-    const SMOKE: &str = include_str!("../../../../xtask/recipes/experiments/attack-smoke.toml");
+    const SMOKE: &str = include_str!("../../../../xtask/recipes/experiments/smoke.toml");
 
     /// The target's settings of an experiment with these keys.
     fn target_settings(keys: &str) -> anyhow::Result<TrainSettings> {

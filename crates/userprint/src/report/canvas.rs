@@ -136,15 +136,28 @@ pub(crate) fn font() -> TextStyle<'static> {
     TextStyle::from(("sans-serif", FONT).into_font()).color(&INK)
 }
 
+/// Room for the labels of a vertical axis of numbers.
+const LABELS: u32 = 124;
+
 /// Axes, grid and labels, below room for a legend.
 pub(crate) fn chart<'b, 'a>(area: &'b Area<'a>, x: &Axis, y: &Axis) -> Result<Chart<'b, 'a>, DrawError> {
+    chart_beside(area, x, y, LABELS)
+}
+
+/// The same with so much room for the labels of the vertical axis.
+pub(crate) fn chart_beside<'b, 'a>(
+    area: &'b Area<'a>,
+    x: &Axis,
+    y: &Axis,
+    labels: u32,
+) -> Result<Chart<'b, 'a>, DrawError> {
     let mut chart = ChartBuilder::on(area)
         .margin_top(64)
         .margin_right(42)
         .margin_left(6)
         .margin_bottom(6)
         .x_label_area_size(96)
-        .y_label_area_size(124)
+        .y_label_area_size(labels)
         .build_cartesian_2d(x.clone(), y.clone())?;
     chart
         .configure_mesh()

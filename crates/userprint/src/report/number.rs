@@ -1,20 +1,20 @@
 //! Numbers as a paper prints them: `.71`, `−0.12`, `5,120`, `1 %`.
 
 /// `value` with `digits` decimals and a true minus sign.
-pub(super) fn decimals(value: f64, digits: usize) -> String {
+pub(crate) fn decimals(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let is_zero = text.bytes().all(|b| b == b'0' || b == b'.');
     if value < 0.0 && !is_zero { format!("−{text}") } else { text }
 }
 
 /// As [`decimals`], with the sign always shown.
-pub(super) fn signed(value: f64, digits: usize) -> String {
+pub(crate) fn signed(value: f64, digits: usize) -> String {
     let text = decimals(value, digits);
     if value > 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) { format!("+{text}") } else { text }
 }
 
 /// A probability without its leading zero; never rounded to 0 or 1.
-pub(super) fn probability(value: f64, digits: usize) -> String {
+pub(crate) fn probability(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let least = format!(".{:0>digits$}", 1);
     let most = format!(".{}", "9".repeat(digits));
@@ -30,12 +30,12 @@ pub(super) fn probability(value: f64, digits: usize) -> String {
 }
 
 /// An interval of probabilities, as `.64 to .78`.
-pub(super) fn interval(bounds: [f64; 2], digits: usize) -> String {
+pub(crate) fn interval(bounds: [f64; 2], digits: usize) -> String {
     bounds.map(|bound| probability(bound, digits)).join(" to ")
 }
 
 /// Two decimals for probabilities read together; three where two would make one look like 0, .5 or 1.
-pub(super) fn digits_for(values: &[f64]) -> usize {
+pub(crate) fn digits_for(values: &[f64]) -> usize {
     let hides =
         |v: &f64| [0.0, 0.5, 1.0].into_iter().any(|mark| *v != mark && (v - mark).abs() < 0.005 + 1e-12);
     if values.iter().any(hides) { 3 } else { 2 }
@@ -55,12 +55,12 @@ pub(crate) fn grouped(value: u64) -> String {
 }
 
 /// A rate in percent, as `0.1 %`.
-pub(super) fn percent(rate: f64) -> String {
+pub(crate) fn percent(rate: f64) -> String {
     format!("{}\u{a0}%", (rate * 1e8).round() / 1e6)
 }
 
 /// Seconds, as `0.04 s`, `12.3 s`, `4 min 05 s` or `1 h 02 min`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 0.95 {
         return format!("{seconds:.2} s");
     }
@@ -76,7 +76,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// A configuration name as words: `token_mean_likelihood_ratio` is `token mean likelihood ratio`.
-pub(super) fn words(name: &str) -> String {
+pub(crate) fn words(name: &str) -> String {
     name.replace(['_', '-'], " ")
 }
 

@@ -12,6 +12,7 @@ use userprint_attack::sequential::{Boundary, SequentialSettings, UserShare, sequ
 use userprint_attack::{
     AttackError, AttackResult, PerUser, ScoredExamples, UserStatistics, Validity, evaluate,
     example_statistics, knowledge_curve, knowledge_steps, per_user, user_statistics, validity,
+    with_knowledge_of,
 };
 use userprint_core::{Membership, Role, UserId, UserIdx};
 use userprint_score::ScoreTable;
@@ -44,14 +45,22 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
     check_models(&target, &reference, training.best_step)?;
     let placebo = placebo(experiment, &examples, &reference)?;
-    let auroc_curve = auroc_curve(pipeline, &examples, &reference, &training)?;
+    let (auroc_curve, kept) = auroc_curve(pipeline, &examples, &reference, &training)?.into_iter().unzip();
     let (users, scored) = join(&examples, target, reference)?;
 
     let headline = headline(experiment, &scored)?;
     let table = table::table(experiment, &scored, &headline)?;
     let validity = checks::validity(pipeline, &examples, &users, &scored, &headline, placebo)?;
     let per_user = per_user(&headline.users, experiment.raw.attack.false_discovery_rate)?;
-    write_statistics(pipeline, &users, &headline, &per_user, &table.attacks)?;
+    let tables = Columns {
+        headline: &headline,
+        per_user: &per_user,
+        attacks: &table.attacks,
+        known: known(experiment, &scored)?,
+        kept,
+        canaries: canaries::flags(pipeline, &users, &headline.users)?,
+    };
+    tables.write(pipeline, &users)?;
     let mut results = results(pipeline, &scored, &headline, &per_user, &table, &validity)?;
     results.auroc_curve = auroc_curve;
     results.canaries = canaries::rows(pipeline, &users, &headline.users)?;
@@ -130,21 +139,21 @@ fn headline(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<
     Attack::new(experiment, statistic.name(), aggregate.to_string(), users)
 }
 
-/// The headline attack with each kept checkpoint in the place of the target.
+/// The headline attack with each kept checkpoint in the place of the target, and what it says of each user.
 fn auroc_curve(
     pipeline: &Pipeline,
     examples: &[AttackExample],
     reference: &ScoreTable,
     training: &TrainingRecord,
-) -> anyhow::Result<Vec<AurocPoint>> {
-    let point = |step: u64| -> anyhow::Result<AurocPoint> {
+) -> anyhow::Result<Vec<(AurocPoint, Vec<f64>)>> {
+    let point = |step: u64| -> anyhow::Result<(AurocPoint, Vec<f64>)> {
         let losses = training.curve.iter().find(|point| point.step == step);
         let epoch = losses.context("training.json has no losses at this step")?.epoch;
         let scores = read_scores(pipeline, &score::step_table(step), examples)?;
         let (_, scored) = join(examples, scores, reference.clone())?;
-        let found = headline(&pipeline.experiment, &scored)?.result;
+        let Attack { result: found, users, .. } = headline(&pipeline.experiment, &scored)?;
         let auroc_interval = [found.auroc_interval.lower, found.auroc_interval.upper];
-        Ok(AurocPoint { step, epoch, auroc: found.auroc, auroc_interval })
+        Ok((AurocPoint { step, epoch, auroc: found.auroc, auroc_interval }, users.statistic))
     };
     let named = |&step: &u64| point(step).with_context(|| format!("the checkpoint of step {step}"));
     training.kept_steps.iter().map(named).collect()
@@ -162,6 +171,14 @@ fn knowledge(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result
         auroc_std_dev: point.std_dev,
     };
     Ok(curve.into_iter().map(point).collect())
+}
+
+/// The headline statistic of each user on one draw of fewer examples, by how many.
+fn known(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<Vec<(u32, Vec<f64>)>> {
+    let rows = example_statistics(scored, experiment.statistic.as_ref())?;
+    let steps = knowledge_steps(&rows)?;
+    let found = with_knowledge_of(&rows, experiment.aggregate, &steps, experiment.seed.named("knowledge"))?;
+    Ok(steps.into_iter().zip(found.into_iter().map(|users| users.statistic)).collect())
 }
 
 /// The headline statistic, asked for one example at a time; a note where there are too few users for it.
@@ -216,35 +233,46 @@ fn join(
     Ok((users, scored.with_zlib_bytes(zlib_bytes)?))
 }
 
-fn write_statistics(
-    pipeline: &Pipeline,
-    users: &[UserId],
-    headline: &Attack,
-    per_user: &PerUser,
-    attacks: &[Attack],
-) -> anyhow::Result<()> {
-    let of = &headline.users;
-    let own = [
-        ("p_value", per_user.p_value.clone()),
-        ("q_value", per_user.q_value.clone()),
-        ("rank", per_user.rank.iter().map(|&rank| f64::from(rank)).collect()),
-    ];
-    let own = own.into_iter().map(|(name, values)| (name.to_owned(), values));
-    let table = StatisticsTable {
-        user_id: of.user.iter().map(|user| users[user.index()].clone()).collect(),
-        held_in: of.held_in.clone(),
-        statistic: of.statistic.clone(),
-        n_examples: of.n_examples.clone(),
-        flags: vec![("is_detected".to_owned(), per_user.is_detected.clone())],
-        others: own
-            .chain(
-                attacks
-                    .iter()
-                    .map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone())),
-            )
-            .collect(),
-    };
-    Ok(store::write_statistics(&pipeline.folder.file(STATISTICS), &table)?)
+/// What is told of each user: the columns of `statistics.parquet`.
+struct Columns<'a> {
+    headline: &'a Attack,
+    per_user: &'a PerUser,
+    attacks: &'a [Attack],
+    /// The headline statistic on fewer examples, by how many.
+    known: Vec<(u32, Vec<f64>)>,
+    /// The headline statistic with each kept checkpoint in the place of the target.
+    kept: Vec<Vec<f64>>,
+    /// Whether each is a canary, by tier.
+    canaries: Vec<Vec<bool>>,
+}
+
+impl Columns<'_> {
+    fn write(self, pipeline: &Pipeline, users: &[UserId]) -> anyhow::Result<()> {
+        let (of, per_user) = (&self.headline.users, self.per_user);
+        let own = [
+            ("p_value", per_user.p_value.clone()),
+            ("q_value", per_user.q_value.clone()),
+            ("rank", per_user.rank.iter().map(|&rank| f64::from(rank)).collect()),
+        ];
+        let own = own.into_iter().map(|(name, values)| (name.to_owned(), values));
+        let attacks = self.attacks.iter();
+        let attacks =
+            attacks.map(|a| (format!("{}_{}", a.statistic, a.aggregate), a.users.statistic.clone()));
+        let known = self.known.into_iter().map(|(n, values)| (format!("known_{n}"), values));
+        let kept = self.kept.into_iter().enumerate().map(|(at, values)| (format!("checkpoint_{at}"), values));
+        let canaries =
+            self.canaries.into_iter().enumerate().map(|(tier, own)| (format!("canary_{tier}"), own));
+        let detected = ("is_detected".to_owned(), per_user.is_detected.clone());
+        let table = StatisticsTable {
+            user_id: of.user.iter().map(|user| users[user.index()].clone()).collect(),
+            held_in: of.held_in.clone(),
+            statistic: of.statistic.clone(),
+            n_examples: of.n_examples.clone(),
+            flags: [detected].into_iter().chain(canaries).collect(),
+            others: own.chain(attacks).chain(known).chain(kept).collect(),
+        };
+        Ok(store::write_statistics(&pipeline.folder.file(STATISTICS), &table)?)
+    }
 }
 
 fn results(

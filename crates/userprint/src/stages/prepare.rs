@@ -98,6 +98,10 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
         has(Role::Attack) && has(Role::Validation),
         "the split has no example for the attack or none for validation: split with `--attack` and `--validation` above 0"
     );
+    let (corpus, partition) = match &experiment.raw.copies {
+        Some(copies) => copies.plant(&corpus, &partition, seed.named("copies"))?,
+        None => (corpus, partition),
+    };
     let tiers = &experiment.raw.canaries;
     if let CorpusChoice::Split(path) = &experiment.corpus {
         // What was marked could not be told from what a held-out user does not train on.

@@ -31,31 +31,42 @@ const STEPS: &str = "scores/checkpoints";
 /// Texts that are tokenised and scored at once: an error names one of them.
 const CHUNK: usize = 4096;
 
+/// Scores under the reference: the same for every target that is made from it.
+pub(crate) fn run_reference(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    let backend = pipeline.experiment.raw.backend;
+    with_backend!(backend, pipeline.experiment.score.precision, B => run_reference_on::<B>(pipeline, hash))
+}
+
+/// Scores under the target and its kept checkpoints.
 pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let backend = pipeline.experiment.raw.backend;
     with_backend!(backend, pipeline.experiment.score.precision, B => run_on::<B>(pipeline, hash))
 }
 
+fn run_reference_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
+    let mut texts = Texts::new(pipeline, hash)?;
+    let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
+    let reference = Checkpoint::<Scoring<B>>::open(&reference_folder(pipeline)?, form)?;
+    let speed = texts.score("reference", &reference, REFERENCE, &texts.bar("reference"))?;
+    let note = format!("{} examples, {speed:.0} tokens/s", texts.examples.len());
+    Ok(StageOutput::new(&[REFERENCE], note))
+}
+
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
-    let steps = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?.kept_steps;
-    let mut texts = Texts { pipeline, hash, examples: attack_examples(pipeline)?, tokens: None };
-    let n_examples = texts.examples.len();
-    let bar = |name| Bar::new(name, n_examples as u64);
-    let reference = Checkpoint::<Scoring<B>>::open(&reference_folder(pipeline)?, form)?;
-    let first = texts.score("reference", &reference, REFERENCE, &bar("reference"))?;
-    let target = reference.or_adapted(&pipeline.folder.file(train::TARGET), form)?;
-    let second = texts.score("target", &target, TARGET, &bar("target"))?;
+    let folder = pipeline.folder.file(train::TARGET);
+    let steps = TrainingRecord::read(&folder)?.kept_steps;
+    let mut texts = Texts::new(pipeline, hash)?;
+    let target = Checkpoint::<Scoring<B>>::open_over(&reference_folder(pipeline)?, &folder, form)?;
+    let speed = texts.score("target", &target, TARGET, &texts.bar("target"))?;
     texts.score_steps(&steps, target, form)?;
     let checkpoints = match steps.len() {
         0 => String::new(),
-        n => format!(" and {n} checkpoints"),
+        n => format!(", and under {n} checkpoints"),
     };
-    let note = format!(
-        "{n_examples} examples under two models{checkpoints}: reference {first:.0} tokens/s, target {second:.0} tokens/s"
-    );
-    let tables = [REFERENCE, TARGET].map(str::to_owned).into_iter();
-    Ok(StageOutput { files: tables.chain(steps.into_iter().map(step_table)).collect(), note })
+    let note = format!("{} examples, {speed:.0} tokens/s{checkpoints}", texts.examples.len());
+    let files = [TARGET.to_owned()].into_iter().chain(steps.into_iter().map(step_table)).collect();
+    Ok(StageOutput { files, note })
 }
 
 /// The score table of the checkpoint that was kept of a step.
@@ -95,7 +106,15 @@ struct Texts<'a> {
     tokens: Option<(Arc<HfTokenizer>, Vec<Tokens>)>,
 }
 
-impl Texts<'_> {
+impl<'a> Texts<'a> {
+    fn new(pipeline: &'a Pipeline, hash: Fingerprint) -> anyhow::Result<Self> {
+        Ok(Self { pipeline, hash, examples: attack_examples(pipeline)?, tokens: None })
+    }
+
+    fn bar(&self, name: &'static str) -> Bar {
+        Bar::new(name, self.examples.len() as u64)
+    }
+
     /// The id of a model's scores: the stage's hash covers all models, their tokenizers and how texts are read.
     fn id(&self, name: &str) -> String {
         let precision = self.pipeline.experiment.score.precision;

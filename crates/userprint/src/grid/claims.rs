@@ -1,0 +1,179 @@
+//! Claims: each is reproduced, contradicted or undecided, by tests over users.
+
+use anyhow::Context;
+use userprint_stats::{Contrast, StatsError, Term, contrast, holm_adjusted, spearman};
+
+use super::file::{Claim, Grid};
+use super::outcome::{ClaimOutcome, Verdict};
+use super::runs::{Run, Runs};
+use super::table;
+
+/// The level at which a direction holds, and at which anything is contradicted.
+const DIRECTION: f64 = 0.01;
+/// The level at which two AUROCs are alike.
+const ALIKE: f64 = 0.05;
+/// How far apart AUROCs may be that are alike.
+const MARGIN: f64 = 0.05;
+
+/// A claim's tests, before those of others are looked at.
+struct Tested {
+    estimate: f64,
+    interval: Option<[f64; 2]>,
+    p_value: f64,
+    opposite: f64,
+    level: f64,
+    n_users: Option<usize>,
+    needed: Option<u64>,
+}
+
+/// Judges all claims of a grid.
+pub(super) fn judge(grid: &Grid, runs: &Runs) -> anyhow::Result<Vec<ClaimOutcome>> {
+    let tests = grid.claims.iter().map(|claim| {
+        let void = voided(grid, runs, claim);
+        if void > 0 {
+            return Ok(Err(format!("{void} of the runs must not be used")));
+        }
+        tested(grid, runs, claim).with_context(|| format!("the claim {:?}", claim.says))
+    });
+    let tests = tests.collect::<anyhow::Result<Vec<_>>>()?;
+    let opposites: Vec<f64> = tests.iter().flatten().map(|test| test.opposite).collect();
+    let adjusted = if opposites.is_empty() { Vec::new() } else { holm_adjusted(&opposites)? };
+    let mut adjusted = adjusted.into_iter();
+    let outcome = |(claim, test): (&Claim, Result<Tested, String>)| match test {
+        Ok(test) => test.outcome(claim, adjusted.next().unwrap_or(1.0)),
+        Err(why) => ClaimOutcome {
+            says: claim.says.clone(),
+            verdict: Verdict::Undecided,
+            estimate: None,
+            interval: None,
+            p_value: None,
+            opposite_p_value: None,
+            n_users: None,
+            n_users_needed: None,
+            undefined: Some(why),
+        },
+    };
+    Ok(grid.claims.iter().zip(tests).map(outcome).collect())
+}
+
+impl Tested {
+    fn outcome(self, claim: &Claim, opposite: f64) -> ClaimOutcome {
+        let verdict = if self.p_value <= self.level {
+            Verdict::Reproduced
+        } else if opposite <= DIRECTION {
+            Verdict::Contradicted
+        } else {
+            Verdict::Undecided
+        };
+        ClaimOutcome {
+            says: claim.says.clone(),
+            verdict,
+            estimate: Some(self.estimate),
+            interval: self.interval,
+            p_value: Some(self.p_value),
+            opposite_p_value: Some(opposite),
+            n_users: self.n_users,
+            n_users_needed: self.needed.filter(|_| verdict == Verdict::Undecided),
+            undefined: None,
+        }
+    }
+
+    fn above_zero(found: &Contrast) -> anyhow::Result<Self> {
+        Ok(Self {
+            estimate: found.estimate,
+            interval: Some(table::ends(found.interval(0.05)?)),
+            p_value: found.above(0.0),
+            opposite: found.below(0.0),
+            level: DIRECTION,
+            n_users: Some(found.n_users),
+            needed: found.users_for(found.estimate, DIRECTION)?,
+        })
+    }
+
+    fn alike(found: &Contrast) -> anyhow::Result<Self> {
+        Ok(Self {
+            estimate: found.estimate,
+            interval: Some(table::ends(found.interval(0.05)?)),
+            p_value: found.within(MARGIN),
+            // Apart by more than the margin, on whichever side.
+            opposite: (2.0 * found.above(MARGIN).min(found.below(-MARGIN))).min(1.0),
+            level: ALIKE,
+            n_users: Some(found.n_users),
+            needed: found.users_for(MARGIN - found.estimate.abs(), ALIKE)?,
+        })
+    }
+}
+
+/// How many of the runs that a claim is about must not be used.
+fn voided(grid: &Grid, runs: &Runs, claim: &Claim) -> usize {
+    let rows = [&claim.more, &claim.less, &claim.above_chance];
+    let rows = rows.into_iter().flatten().chain(claim.alike.iter().flatten());
+    let of_rows = rows.filter_map(|name| Some(&grid.rows.iter().find(|row| row.name == *name)?.variant));
+    let variants: Vec<&String> = of_rows.chain(&claim.grows_with_gap).collect();
+    let is_meant = |run: &&Run| variants.contains(&&grid.variants[run.variant].name);
+    runs.runs.iter().filter(is_meant).filter(|run| !run.results.void.is_empty()).count()
+}
+
+/// The test of a claim, or why there is none.
+fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Tested, String>> {
+    if let Some(variant) = &claim.grows_with_gap {
+        return grows_with_gap(grid, runs, variant);
+    }
+    let term = |factor: f64, name: &String| -> anyhow::Result<Term> {
+        let row = grid.rows.iter().find(|row| row.name == *name).context("rows were checked")?;
+        Ok(Term { factor, strata: runs.strata(grid, row)? })
+    };
+    let (terms, constant, is_alike) = match (&claim.more, &claim.less, &claim.alike, &claim.above_chance) {
+        (Some(more), Some(less), ..) => {
+            (vec![term(1.0, more)?, term(-claim.factor.unwrap_or(1.0), less)?], 0.0, false)
+        }
+        (_, _, Some([first, second]), _) => (vec![term(1.0, first)?, term(-1.0, second)?], 0.0, true),
+        (_, _, _, Some(row)) => (vec![term(1.0, row)?], -0.5, false),
+        _ => anyhow::bail!("claims were checked"),
+    };
+    match contrast(&terms, constant) {
+        Ok(found) if is_alike => Tested::alike(&found).map(Ok),
+        Ok(found) => Tested::above_zero(&found).map(Ok),
+        Err(
+            why @ (StatsError::NoVariance
+            | StatsError::TooFewValues { .. }
+            | StatsError::EmptyStratumSide { .. }),
+        ) => Ok(Err(why.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Spearman's correlation of the gap of losses and the AUROC along kept checkpoints: the mean over seeds, and of the
+/// p-values, as users are the same at all seeds, the largest.
+fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Result<Tested, String>> {
+    let variant =
+        grid.variants.iter().position(|own| own.name == variant).context("variants were checked")?;
+    let mut found = Vec::new();
+    for run in runs.of_variant(variant) {
+        let points = table::curve(&run.results);
+        let gap: Vec<f64> = points.iter().map(|point| point.held_out_loss - point.held_in_loss).collect();
+        let auroc: Vec<f64> = points.iter().map(|point| point.auroc).collect();
+        match spearman(&gap, &auroc, 0.05) {
+            Ok(correlation) => found.push(correlation),
+            Err(why) => return Ok(Err(why.to_string())),
+        }
+    }
+    let estimate = found.iter().map(|own| own.coefficient).sum::<f64>() / found.len() as f64;
+    let largest = |sign: f64| {
+        let one_sided = found.iter().map(|own| match own.coefficient * sign > 0.0 {
+            true => own.p_value / 2.0,
+            false => 1.0 - own.p_value / 2.0,
+        });
+        one_sided.fold(0.0, f64::max)
+    };
+    let (p_value, opposite) = (largest(1.0), largest(-1.0));
+    Ok(Ok(Tested {
+        estimate,
+        interval: None,
+        p_value,
+        opposite,
+        level: DIRECTION,
+        n_users: None,
+        needed: None,
+    }))
+}

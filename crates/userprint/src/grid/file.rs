@@ -1,0 +1,298 @@
+//! A grid file: one experiment, what variants change in it, what is compared, and what is claimed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::experiment::RawExperiment;
+
+/// What a string begins with that stands for the run folder of a variant at the same seed.
+const RUN: &str = "run:";
+
+/// What a grid file says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grid {
+    /// Name of the runs' folders and of the results.
+    pub(crate) name: String,
+    /// The experiment file, relative to this one.
+    experiment: PathBuf,
+    #[serde(default = "one_seed")]
+    pub(crate) seeds: Vec<u64>,
+    /// What all variants change in the experiment.
+    #[serde(default)]
+    set: Table,
+    pub(crate) variants: Vec<Variant>,
+    /// What is compared; without it each variant's headline attack.
+    #[serde(default)]
+    pub(crate) rows: Vec<Row>,
+    #[serde(default)]
+    pub(crate) claims: Vec<Claim>,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![1]
+}
+
+/// One way to make the target.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    /// Tables and values that take the place of the experiment's.
+    #[serde(default)]
+    set: Table,
+    /// Keys of the experiment that go, such as `target.training.batch_size`.
+    #[serde(default)]
+    unset: Vec<String>,
+}
+
+/// One attack on one variant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) variant: String,
+    /// A column of `statistics.parquet`; without it the headline attack.
+    pub(crate) statistic: Option<String>,
+    /// Canary users of this tier alone, counted from 0.
+    pub(crate) canary: Option<usize>,
+    /// AUROC as published.
+    pub(crate) published: Option<f64>,
+}
+
+/// What should hold of the rows: one of the ways to say it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claim {
+    /// In words.
+    pub(crate) says: String,
+    /// The row whose AUROC is higher, with `less`.
+    pub(crate) more: Option<String>,
+    /// The row whose AUROC is lower, with `more`.
+    pub(crate) less: Option<String>,
+    /// What `less` is multiplied with.
+    pub(crate) factor: Option<f64>,
+    /// Two rows whose AUROCs are less than .05 apart.
+    pub(crate) alike: Option<[String; 2]>,
+    /// A row whose AUROC is above one half.
+    pub(crate) above_chance: Option<String>,
+    /// A variant whose AUROC grows with the gap of validation losses along its kept checkpoints.
+    pub(crate) grows_with_gap: Option<String>,
+}
+
+impl Grid {
+    /// Reads a grid file and checks that its names fit together.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: the grid file cannot be read", path.display()))?;
+        let mut grid: Self = toml::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
+        grid.experiment = path.parent().unwrap_or(Path::new(".")).join(&grid.experiment);
+        if grid.rows.is_empty() {
+            let row = |variant: &Variant| Row {
+                name: variant.name.clone(),
+                variant: variant.name.clone(),
+                statistic: None,
+                canary: None,
+                published: None,
+            };
+            grid.rows = grid.variants.iter().map(row).collect();
+        }
+        grid.check().with_context(|| path.display().to_string())?;
+        Ok(grid)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(!self.variants.is_empty(), "[[variants]] is missing, expected at least one");
+        ensure!(!self.seeds.is_empty(), "seeds is empty, expected at least one");
+        // Run folders are named by them.
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c));
+        if let Some(wrong) = self.variants.iter().find(|variant| !is_name(&variant.name)) {
+            bail!("variant `{}`: expected letters, digits, blanks, `-`, `_` and `.` in its name", wrong.name);
+        }
+        let variants = unique("variant", self.variants.iter().map(|variant| &variant.name))?;
+        let rows = unique("row", self.rows.iter().map(|row| &row.name))?;
+        for row in &self.rows {
+            known("variant", &row.variant, &variants)?;
+        }
+        for claim in &self.claims {
+            claim.check(&variants, &rows).with_context(|| format!("the claim {:?}", claim.says))?;
+        }
+        Ok(())
+    }
+
+    /// The experiment of a variant at a seed, with its name; `folder` is the run folder of another variant.
+    pub(crate) fn experiment(
+        &self,
+        variant: &Variant,
+        seed: u64,
+        folder: &dyn Fn(&str) -> PathBuf,
+    ) -> anyhow::Result<RawExperiment> {
+        let text = std::fs::read_to_string(&self.experiment)
+            .with_context(|| format!("{}: the experiment file cannot be read", self.experiment.display()))?;
+        let mut table: Table = toml::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", self.experiment.display()))?;
+        for key in &variant.unset {
+            remove(&mut table, key).with_context(|| format!("variant `{}`", variant.name))?;
+        }
+        merge(&mut table, &self.set);
+        merge(&mut table, &variant.set);
+        point(&mut table, folder);
+        table.insert("name".to_owned(), Value::String(self.run_name(&variant.name)));
+        table.insert("seed".to_owned(), Value::Integer(i64::try_from(seed).context("a seed is below 2^63")?));
+        RawExperiment::parse(&toml::to_string(&table)?, &self.experiment)
+            .with_context(|| format!("variant `{}`", variant.name))
+    }
+
+    /// Name of the run folders of a variant.
+    pub(crate) fn run_name(&self, variant: &str) -> String {
+        format!("{}-{}", self.name, variant.replace(' ', "-"))
+    }
+}
+
+impl Variant {
+    /// Whether its experiment can be read only once other variants have run.
+    pub(crate) fn needs_runs(&self) -> bool {
+        fn names_a_run(table: &Table) -> bool {
+            table.values().any(|value| match value {
+                Value::Table(inner) => names_a_run(inner),
+                Value::String(text) => text.starts_with(RUN),
+                _ => false,
+            })
+        }
+        names_a_run(&self.set)
+    }
+}
+
+impl Claim {
+    fn check(&self, variants: &BTreeSet<&str>, rows: &BTreeSet<&str>) -> anyhow::Result<()> {
+        let ways = [
+            self.more.is_some() && self.less.is_some(),
+            self.alike.is_some(),
+            self.above_chance.is_some(),
+            self.grows_with_gap.is_some(),
+        ];
+        ensure!(
+            ways.iter().filter(|way| **way).count() == 1 && self.more.is_some() == self.less.is_some(),
+            "it needs one of `more` with `less`, `alike`, `above_chance` and `grows_with_gap`"
+        );
+        ensure!(self.factor.is_none() || self.less.is_some(), "a factor is of `more` and `less` alone");
+        let named = [&self.more, &self.less, &self.above_chance];
+        let named = named.into_iter().flatten().chain(self.alike.iter().flatten());
+        for row in named {
+            known("row", row, rows)?;
+        }
+        self.grows_with_gap.iter().try_for_each(|variant| known("variant", variant, variants))
+    }
+}
+
+fn unique<'n>(what: &str, names: impl Iterator<Item = &'n String>) -> anyhow::Result<BTreeSet<&'n str>> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        ensure!(seen.insert(name.as_str()), "{what} `{name}` is there twice, expected it once");
+    }
+    Ok(seen)
+}
+
+fn known(what: &str, name: &str, among: &BTreeSet<&str>) -> anyhow::Result<()> {
+    if among.contains(name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = among.iter().copied().collect();
+    bail!("there is no {what} `{name}`, expected one of {}", names.join(", "))
+}
+
+/// Puts values in their places, tables by their own keys.
+fn merge(table: &mut Table, set: &Table) {
+    for (key, value) in set {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(own)), Value::Table(set)) => merge(own, set),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn remove(table: &mut Table, key: &str) -> anyhow::Result<()> {
+    let missing = || format!("unset names {key}, which the experiment has not");
+    match key.split_once('.') {
+        Some((first, rest)) => {
+            let inner = table.get_mut(first).and_then(Value::as_table_mut).with_context(missing)?;
+            remove(inner, rest).with_context(missing)
+        }
+        None => table.remove(key).map(drop).with_context(missing),
+    }
+}
+
+/// Puts run folders in the place of `run:VARIANT`.
+fn point(table: &mut Table, folder: &dyn Fn(&str) -> PathBuf) {
+    for (_, value) in table.iter_mut() {
+        match value {
+            Value::Table(inner) => point(inner, folder),
+            Value::String(text) => {
+                if let Some(path) = text.strip_prefix(RUN).map(folder) {
+                    *text = path.to_string_lossy().into_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPERIMENT: &str = include_str!("../../../../xtask/recipes/experiments/smoke.toml");
+
+    fn grid(text: &str) -> anyhow::Result<Grid> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("experiment.toml"), EXPERIMENT).unwrap();
+        let path = folder.path().join("grid.toml");
+        std::fs::write(&path, format!("name = \"g\"\nexperiment = \"experiment.toml\"\n{text}")).unwrap();
+        let grid = Grid::read(&path)?;
+        // The experiment is read later, when this folder is gone.
+        let raw = grid
+            .experiment(&grid.variants[grid.variants.len() - 1], 3, &|name| format!("/runs/{name}").into())?;
+        assert_eq!((raw.name.as_str(), raw.seed), ("g-last", 3));
+        let training = &raw.target.training;
+        assert_eq!((raw.target.exact_dedup, training.batch_size, training.epochs), (true, Some(4), 9));
+        Ok(grid)
+    }
+
+    const VARIANTS: &str = "[[variants]]\nname = \"none\"\n[[variants]]\nname = \"last\"\nunset = [\"target.training.batch_size\"]\n\
+        [variants.set.target]\nexact_dedup = true\ntraining.batch_size = 4\n[set.target.training]\nepochs = 9\n";
+
+    #[test]
+    fn variants_change_what_they_name_and_rows_follow() {
+        let grid = grid(VARIANTS).unwrap();
+        let rows: Vec<&str> = grid.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!((rows, grid.seeds), (vec!["none", "last"], vec![1]));
+    }
+
+    #[test]
+    fn names_must_fit() {
+        let error = |more: &str| format!("{:#}", grid(&format!("{VARIANTS}{more}")).unwrap_err());
+        let says = error("[[claims]]\nsays = \"s\"\nmore = \"none\"\nless = \"first\"");
+        assert!(says.contains("there is no row `first`, expected one of last, none"), "{says}");
+        let says = error("[[claims]]\nsays = \"s\"\nmore = \"none\"");
+        assert!(says.contains("it needs one of `more` with `less`"), "{says}");
+        let says = error("[[variants]]\nname = \"none\"");
+        assert!(says.contains("variant `none` is there twice"), "{says}");
+        let says = error("[[variants]]\nname = \"last2\"\nunset = [\"target.nothing\"]");
+        assert!(says.contains("unset names") && says.contains("nothing"), "{says}");
+    }
+
+    #[test]
+    fn run_folders_of_other_variants() {
+        let mut table: Table = toml::from_str("a.b = \"run:none\"\nc = \"running\"").unwrap();
+        point(&mut table, &|name| format!("/runs/{name}-seed1").into());
+        assert_eq!(table["a"]["b"].as_str(), Some("/runs/none-seed1"));
+        assert_eq!(table["c"].as_str(), Some("running"));
+    }
+}

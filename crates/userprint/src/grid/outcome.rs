@@ -1,0 +1,119 @@
+//! What a grid found, as it is kept in `grid.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a grid found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Version of this layout.
+    pub(crate) schema: u32,
+    /// Name of the grid.
+    pub(crate) name: String,
+    /// Name of the corpus.
+    pub(crate) corpus: String,
+    /// Version of userprint.
+    pub(crate) version: String,
+    /// Processor and number of threads.
+    pub(crate) machine: String,
+    /// Seeds of the runs, pooled.
+    pub(crate) seeds: Vec<u64>,
+    /// Seconds of all stages together; shared ones once.
+    pub(crate) wall_s: f64,
+    /// Users by membership, in the first run.
+    pub(crate) n_held_in: u32,
+    /// See [`Self::n_held_in`].
+    pub(crate) n_held_out: u32,
+    /// Parameters of the model.
+    pub(crate) n_parameters: u64,
+    /// The ways to make the target.
+    pub(crate) variants: Vec<VariantOutcome>,
+    /// The attacks.
+    pub(crate) rows: Vec<RowOutcome>,
+    /// The claims.
+    pub(crate) claims: Vec<ClaimOutcome>,
+}
+
+/// One way to make the target: means over seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VariantOutcome {
+    pub(crate) name: String,
+    /// Validation losses of the target, nats per token.
+    pub(crate) held_in_loss: f64,
+    /// See [`Self::held_in_loss`].
+    pub(crate) held_out_loss: f64,
+    /// Held-in users detected, a run.
+    pub(crate) n_detected: f64,
+    /// Held-out users detected wrongly, a run.
+    pub(crate) n_wrongly_detected: f64,
+    /// Seconds of fine-tuning, a run.
+    pub(crate) train_s: f64,
+    /// Epsilon that the training promises, and whether to users.
+    pub(crate) promise: Option<(f64, bool)>,
+    /// Why runs must not be used.
+    pub(crate) void: Vec<String>,
+    /// The attack and the losses along training, of each seed, where checkpoints were kept.
+    pub(crate) curves: Vec<Vec<CurvePoint>>,
+    /// AUROC by number of attack examples: means over seeds.
+    pub(crate) knowledge: Vec<(u32, f64)>,
+}
+
+/// The attack and the losses at one kept checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CurvePoint {
+    pub(crate) epoch: f64,
+    pub(crate) auroc: f64,
+    pub(crate) held_in_loss: f64,
+    pub(crate) held_out_loss: f64,
+}
+
+/// One attack on one variant, runs pooled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RowOutcome {
+    pub(crate) name: String,
+    pub(crate) variant: String,
+    /// Users on both sides, counted once a run.
+    pub(crate) n_held_in: usize,
+    /// See [`Self::n_held_in`].
+    pub(crate) n_held_out: usize,
+    pub(crate) auroc: f64,
+    /// 95 % interval over users.
+    pub(crate) auroc_interval: [f64; 2],
+    /// True positive rates at 1 % and 5 %, means over runs; null where there are too few held-out users.
+    pub(crate) tpr: [Option<f64>; 2],
+    /// AUROC less that of the first row, with its 95 % interval over users; none for the first, or where they are one.
+    pub(crate) difference: Option<(f64, [f64; 2])>,
+    pub(crate) published: Option<f64>,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// It holds at its level.
+    Reproduced,
+    /// The opposite holds.
+    Contradicted,
+    /// Neither.
+    Undecided,
+}
+
+/// A claim with its tests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ClaimOutcome {
+    pub(crate) says: String,
+    pub(crate) verdict: Verdict,
+    /// What the claim is about, such as a difference of AUROCs.
+    pub(crate) estimate: Option<f64>,
+    /// Its 95 % interval.
+    pub(crate) interval: Option<[f64; 2]>,
+    /// p-value of the claim.
+    pub(crate) p_value: Option<f64>,
+    /// p-value of the opposite, over all claims by Holm's method.
+    pub(crate) opposite_p_value: Option<f64>,
+    /// Distinct users behind it.
+    pub(crate) n_users: Option<usize>,
+    /// Users that would decide it four times in five, if they are like these.
+    pub(crate) n_users_needed: Option<u64>,
+    /// Why there is no test.
+    pub(crate) undefined: Option<String>,
+}

@@ -1,0 +1,155 @@
+//! The plots of a grid: how exposed each row is, exposure against utility, and curves.
+
+use plotters::prelude::*;
+
+use super::outcome::{Outcome, RowOutcome};
+use crate::report::ReportError;
+use crate::report::canvas::{self, Axis, CURVE, GUIDE, HELD_IN, HELD_OUT, Swatch, alone};
+
+/// Width of a letter, in the units of the drawing.
+const LETTER: u32 = 15;
+
+/// Each plot with the name of its file.
+pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, ReportError> {
+    let mut plots = vec![("exposure.svg", alone(&exposure(&outcome.rows)?))];
+    let own: Vec<&RowOutcome> = outcome.rows.iter().filter(|row| row.name == row.variant).collect();
+    if own.len() > 1 {
+        plots.push(("trade-off.svg", alone(&trade_off(outcome, &own)?)));
+    }
+    if outcome.variants.iter().any(|variant| !variant.curves.is_empty()) {
+        plots.push(("training.svg", alone(&training(outcome)?)));
+    }
+    if outcome.variants.iter().any(|variant| variant.knowledge.len() > 1) {
+        plots.push(("knowledge.svg", alone(&knowledge(outcome)?)));
+    }
+    Ok(plots)
+}
+
+/// AUROC of each row with its interval, and beside it what was published.
+fn exposure(rows: &[RowOutcome]) -> Result<String, ReportError> {
+    let ends =
+        || rows.iter().flat_map(|row| row.auroc_interval).chain(rows.iter().filter_map(|row| row.published));
+    let (least, most) = (ends().fold(0.5, f64::min), ends().fold(0.5, f64::max));
+    let x = Axis::linear(least - 0.02..most + 0.02, 6, "AUROC");
+    let at = |place: usize| rows.len() as f64 - place as f64;
+    let y = Axis {
+        range: 0.4..rows.len() as f64 + 0.6,
+        ticks: rows.iter().enumerate().map(|(place, row)| (at(place), row.name.clone())).collect(),
+        label: String::new(),
+    };
+    let letters = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0) as u32;
+    canvas::svg("exposure", "AUROC of each row with its 95 % interval", |area| {
+        let mut entries = vec![(Swatch::Line, HELD_IN, "95 % interval"), (Swatch::Dashed, GUIDE, "guessing")];
+        if rows.iter().any(|row| row.published.is_some()) {
+            entries.push((Swatch::Filled, HELD_OUT, "published"));
+        }
+        canvas::legend(area, &entries)?;
+        let mut chart = canvas::chart_beside(area, &x, &y, letters * LETTER + 30)?;
+        canvas::dashed(&mut chart, [(0.5, y.range.start), (0.5, y.range.end)], GUIDE)?;
+        for (place, row) in rows.iter().enumerate() {
+            let ends = row.auroc_interval.map(|end| (end, at(place))).to_vec();
+            canvas::curve(&mut chart, ends, HELD_IN.stroke_width(CURVE))?;
+            chart.draw_series([Circle::new((row.auroc, at(place)), 9, HELD_IN.filled())])?;
+            if let Some(published) = row.published {
+                let mark = TriangleMarker::new((published, at(place)), 12, HELD_OUT.filled());
+                chart.draw_series([mark])?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// AUROC against the loss of held-out users, a point a variant.
+fn trade_off(outcome: &Outcome, rows: &[&RowOutcome]) -> Result<String, ReportError> {
+    let loss = |row: &RowOutcome| {
+        outcome.variants.iter().find(|own| own.name == row.variant).map_or(f64::NAN, |own| own.held_out_loss)
+    };
+    let range = |values: &dyn Fn() -> Vec<f64>, room: f64| {
+        let (least, most) =
+            (values().into_iter().fold(f64::MAX, f64::min), values().into_iter().fold(f64::MIN, f64::max));
+        let span = (most - least).max(1e-3);
+        least - 0.06 * span..most + room * span
+    };
+    let x = range(&|| rows.iter().map(|row| loss(row)).collect(), 0.35);
+    let x = Axis::linear(x, 5, "validation loss of held-out users, nats per token");
+    let ends = || rows.iter().flat_map(|row| row.auroc_interval).chain([0.5]).collect();
+    let y = Axis::linear(range(&ends, 0.12), 6, "AUROC");
+    canvas::svg("trade-off", "AUROC against the loss of held-out users, by variant", |area| {
+        let entries = [(Swatch::Line, HELD_IN, "95 % interval"), (Swatch::Dashed, GUIDE, "guessing")];
+        canvas::legend(area, &entries)?;
+        let mut chart = canvas::chart(area, &x, &y)?;
+        canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;
+        for row in rows {
+            let at = loss(row);
+            let ends = row.auroc_interval.map(|end| (at, end)).to_vec();
+            canvas::curve(&mut chart, ends, HELD_IN.mix(0.5).stroke_width(3))?;
+            chart.draw_series([Circle::new((at, row.auroc), 9, HELD_IN.filled())])?;
+            let text =
+                EmptyElement::at((at, row.auroc)) + Text::new(row.name.clone(), (14, -14), canvas::font());
+            chart.draw_series([text])?;
+        }
+        Ok(())
+    })
+}
+
+/// AUROC and the gap of losses along training, each seed a curve.
+fn training(outcome: &Outcome) -> Result<String, ReportError> {
+    let curves: Vec<_> = outcome.variants.iter().flat_map(|variant| &variant.curves).collect();
+    let points = || curves.iter().flat_map(|curve| curve.iter());
+    let gap = |point: &super::outcome::CurvePoint| point.held_out_loss - point.held_in_loss;
+    let most_epochs = points().map(|point| point.epoch).fold(0.0, f64::max);
+    let values = || points().flat_map(|point| [point.auroc, gap(point)]).chain([0.5]);
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    let room = 0.05 * (most - least);
+    let x = Axis::linear(0.0..most_epochs * 1.02, 6, "epochs");
+    let y = Axis::linear(least - room..most + room, 6, "AUROC; nats per token");
+    canvas::svg("training", "AUROC and the gap of validation losses along training", |area| {
+        let entries = [
+            (Swatch::Line, HELD_IN, "AUROC"),
+            (Swatch::Line, HELD_OUT, "held-out less held-in loss"),
+            (Swatch::Dashed, GUIDE, "guessing"),
+        ];
+        canvas::legend(area, &entries)?;
+        let mut chart = canvas::chart(area, &x, &y)?;
+        canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;
+        for curve in &curves {
+            let aurocs = curve.iter().map(|point| (point.epoch, point.auroc));
+            chart.draw_series(aurocs.clone().map(|at| Circle::new(at, 6, HELD_IN.filled())))?;
+            canvas::curve(&mut chart, aurocs.collect(), HELD_IN.stroke_width(CURVE))?;
+            let gaps = curve.iter().map(|point| (point.epoch, gap(point)));
+            chart.draw_series(gaps.clone().map(|at| TriangleMarker::new(at, 9, HELD_OUT.filled())))?;
+            canvas::curve(&mut chart, gaps.collect(), HELD_OUT.stroke_width(CURVE))?;
+        }
+        Ok(())
+    })
+}
+
+/// AUROC by how many documents of a user the attacker has, on a scale of logarithms.
+fn knowledge(outcome: &Outcome) -> Result<String, ReportError> {
+    let curves: Vec<_> = outcome.variants.iter().map(|variant| &variant.knowledge).collect();
+    let points = || curves.iter().flat_map(|curve| curve.iter());
+    let most_examples = points().map(|point| point.0).max().unwrap_or(1);
+    let numbers = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+    let ticks =
+        numbers.into_iter().filter(|&n| n <= most_examples).map(|n| (f64::from(n).ln(), n.to_string()));
+    let x = Axis {
+        range: -0.1..f64::from(most_examples).ln() + 0.1,
+        ticks: ticks.collect(),
+        label: "attack documents a user".to_owned(),
+    };
+    let values = || points().map(|point| point.1).chain([0.5]);
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    let y = Axis::linear(least - 0.02..most + 0.03, 6, "AUROC");
+    canvas::svg("knowledge", "AUROC by number of attack documents", |area| {
+        let entries = [(Swatch::Line, HELD_IN, "mean over draws"), (Swatch::Dashed, GUIDE, "guessing")];
+        canvas::legend(area, &entries)?;
+        let mut chart = canvas::chart(area, &x, &y)?;
+        canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;
+        for curve in &curves {
+            let at = curve.iter().map(|&(n, auroc)| (f64::from(n).ln(), auroc));
+            chart.draw_series(at.clone().map(|at| Circle::new(at, 8, HELD_IN.filled())))?;
+            canvas::curve(&mut chart, at.collect(), HELD_IN.stroke_width(CURVE))?;
+        }
+        Ok(())
+    })
+}

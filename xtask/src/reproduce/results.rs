@@ -1,0 +1,120 @@
+//! `docs/results`: the page of each recipe, put together from what its runs left, and the page of all claims.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use super::read;
+use crate::project_root;
+use crate::recipe::{self, Recipe, Scale};
+
+/// Files that a grid leaves and that are kept.
+const KEPT: [&str; 6] =
+    ["grid.json", "page.md", "exposure.svg", "trade-off.svg", "training.svg", "knowledge.svg"];
+
+/// When, from what and how it was found, beside the files of a grid.
+const ABOUT: &str = "about.md";
+
+fn folder() -> PathBuf {
+    project_root().join("docs/results")
+}
+
+/// Keeps what a recipe left and writes its page anew.
+pub(super) fn record(
+    sh: &Shell,
+    name: &str,
+    recipe: &Recipe,
+    scale: Scale,
+    corpus: &str,
+    found: &Path,
+) -> anyhow::Result<()> {
+    let own = folder().join(name).join(format!("{}-{corpus}", scale.name()));
+    fs::create_dir_all(&own)?;
+    for file in KEPT {
+        let (from, to) = (found.join(file), own.join(file));
+        if from.exists() {
+            fs::copy(&from, &to).with_context(|| to.display().to_string())?;
+        }
+    }
+    let commit = cmd!(sh, "git rev-parse --short HEAD").read()?;
+    let date = cmd!(sh, "date --utc +%Y-%m-%d").read()?;
+    let of_corpus = if scale == Scale::Smoke { String::new() } else { format!(" --corpus {corpus}=PATH") };
+    let command = format!("cargo xtask reproduce {name} --scale {}{of_corpus}", scale.name());
+    fs::write(own.join(ABOUT), format!("`{command}`, {date}, commit {commit}.\n"))?;
+    fs::write(folder().join(format!("{name}.md")), page(name, recipe)?)?;
+    fs::write(folder().join("claims.md"), claims()?)?;
+    Ok(())
+}
+
+/// The folders of a recipe's results, smoke scale first.
+fn sections(name: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(folder().join(name)) else { return Ok(Vec::new()) };
+    let mut sections: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    sections.retain(|section| section.join("grid.json").is_file());
+    sections.sort_by_key(|section| (!title(section).ends_with("smoke scale"), section.clone()));
+    Ok(sections)
+}
+
+/// `reuters, desk scale`
+fn title(section: &Path) -> String {
+    let name = section.file_name().unwrap_or_default().to_string_lossy();
+    let (scale, corpus) = name.split_once('-').unwrap_or(("", &name));
+    format!("{corpus}, {scale} scale")
+}
+
+fn page(name: &str, recipe: &Recipe) -> anyhow::Result<String> {
+    let mut parts = vec![
+        format!("# Results: {name}"),
+        format!("{}\nPublished: {}", recipe.shows, recipe.published),
+        "Written by `cargo xtask reproduce --record`; the numbers stand in `grid.json` beside the plots. Users are pooled \
+         over seeds, intervals are over users. What a claim must show is said in `claims.md`."
+            .to_owned(),
+    ];
+    for section in sections(name)? {
+        let place = section.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text =
+            |file: &str| fs::read_to_string(section.join(file)).with_context(|| format!("{place}/{file}"));
+        let pictures_here = text("page.md")?.replace("](", &format!("]({name}/{place}/"));
+        parts.push(format!("## {}", title(&section)));
+        parts.push(text(ABOUT)?.trim_end().to_owned());
+        parts.push(pictures_here.trim_end().to_owned());
+    }
+    Ok(parts.join("\n\n") + "\n")
+}
+
+/// Every claim of every recipe, with what became of it on each corpus.
+fn claims() -> anyhow::Result<String> {
+    let mut parts = vec![
+        "# Results: all claims".to_owned(),
+        "Written by `cargo xtask reproduce --record`.\n\
+         A direction is *reproduced* where a one-sided test over users, paired where users are the same, has p at most .01; \
+         \"no effect\" where two one-sided tests at .05 show less than .05 of AUROC. *Contradicted* is the opposite at .01, \
+         by Holm's method within the recipe. All else is *undecided*; the number is of users that would decide it four \
+         times in five, if they are like those at hand."
+            .to_owned(),
+        "| recipe | claim | corpus | verdict | users, needed |\n|---|---|---|---|---|".to_owned(),
+    ];
+    let mut lines = Vec::new();
+    for name in recipe::names()? {
+        for section in sections(&name)? {
+            let outcome = read(&section.join("grid.json"))?;
+            for claim in outcome["claims"].as_array().into_iter().flatten() {
+                lines.push(line(&name, &title(&section), claim));
+            }
+        }
+    }
+    let table = parts.pop().unwrap_or_default();
+    parts.push(format!("{table}\n{}", lines.join("\n")));
+    Ok(parts.join("\n\n") + "\n")
+}
+
+fn line(name: &str, corpus: &str, claim: &Value) -> String {
+    let text = |key: &str| claim[key].as_str().unwrap_or_default();
+    let number = |key: &str| claim[key].as_u64().map(|n| n.to_string());
+    let needed = number("n_users_needed").map(|needed| format!(", {needed}")).unwrap_or_default();
+    let users = number("n_users").unwrap_or_default() + &needed;
+    format!("| [{name}]({name}.md) | {} | {corpus} | {} | {users} |", text("says"), text("verdict"))
+}
