@@ -27,8 +27,8 @@ use crate::stages::{self, StageOutput};
 pub(crate) enum Stage {
     Prepare,
     Pretrain,
-    Train,
     ScoreReference,
+    Train,
     Score,
     Attack,
     Report,
@@ -38,8 +38,8 @@ impl Stage {
     const ALL: [Self; 7] = [
         Self::Prepare,
         Self::Pretrain,
-        Self::Train,
         Self::ScoreReference,
+        Self::Train,
         Self::Score,
         Self::Attack,
         Self::Report,
@@ -71,8 +71,15 @@ impl Stage {
         }
     }
 
+    /// The stages whose results come from this one's.
     fn later(self) -> impl Iterator<Item = &'static str> {
-        Self::ALL.into_iter().filter(move |later| *later > self).map(Self::name)
+        let is_made_from_this = move |later: &Self| {
+            let comes_from =
+                std::iter::successors(later.before(), |stage| stage.before()).any(|stage| stage == self);
+            // The attack sets both models' scores side by side.
+            comes_from || (self == Self::ScoreReference && *later >= Self::Attack)
+        };
+        Self::ALL.into_iter().filter(is_made_from_this).map(Self::name)
     }
 }
 

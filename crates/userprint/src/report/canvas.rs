@@ -203,7 +203,7 @@ pub(crate) fn legend(area: &Area<'_>, entries: &[(Swatch, RGBColor, &str)]) -> R
         }
         x += swatch_width + 12;
         area.draw(&Text::new(*name, (x, y - 16), font()))?;
-        x += i32::try_from(name.chars().count()).unwrap_or(0) * 15 + 30;
+        x += i32::try_from(name.chars().count()).unwrap_or(0) * 16 + 36;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::experiment_folder::{ExperimentFolder, RUN, TINY};
 
-const COMMANDS: [&str; 5] = ["run", "score", "pool", "stats", "example"];
+const COMMANDS: [&str; 6] = ["run", "mitigate", "score", "pool", "stats", "example"];
 const ACCOUNTS: [&str; 5] = ["epsilon", "noise", "plan", "one-run", "trainings"];
 
 #[track_caller]

@@ -16,7 +16,8 @@ pub(crate) const TINY: &str = include_str!("tiny.toml");
 pub(crate) const RUN: &str = "runs/tiny-seed1";
 
 /// The stages in order.
-pub(crate) const STAGES: [&str; 6] = ["prepare", "pretrain", "train", "score", "attack", "report"];
+pub(crate) const STAGES: [&str; 7] =
+    ["prepare", "pretrain", "score-reference", "train", "score", "attack", "report"];
 
 /// Files by path within a folder.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -139,7 +140,7 @@ impl Said {
 
     /// The stages that were found finished.
     pub(crate) fn done_before(&self) -> Vec<&'static str> {
-        let said = |stage: &&str| self.stderr.lines().any(|line| line == format!("{stage:9} done before"));
+        let said = |stage: &&str| self.stderr.lines().any(|line| line == format!("{stage:15} done before"));
         STAGES.into_iter().filter(said).collect()
     }
 }

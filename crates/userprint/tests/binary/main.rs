@@ -11,6 +11,7 @@ mod full_disk;
 mod hub;
 mod interrupted;
 mod lora;
+mod mitigate;
 mod model;
 mod pool;
 mod private;

@@ -5,48 +5,51 @@ use std::path::Path;
 
 use crate::experiment_folder::{ExperimentFolder, RUN, STAGES, TINY, finished};
 
-/// Changes a setting of a finished run; the stages from `first` on must run again, no other.
+/// Changes a setting of a finished run; these stages must run again, no other.
 #[track_caller]
-fn check(old: &str, new: &str, first: Option<&str>) {
+fn check(old: &str, new: &str, again: &[&str]) {
     assert!(TINY.contains(old), "{old}");
     let folder = ExperimentFolder::finished();
     let before = folder.records();
     folder.write("experiment.toml", TINY.replace(old, new));
     let said = folder.userprint(&["run", "experiment.toml"]).assert_success();
-    let n_before =
-        first.map_or(STAGES.len(), |first| STAGES.iter().position(|stage| *stage == first).expect("a stage"));
-    assert_eq!(said.done_before(), STAGES[..n_before], "{new}: {}", said.stderr);
+    let others: Vec<&str> = STAGES.into_iter().filter(|stage| !again.contains(stage)).collect();
+    assert_eq!(said.done_before(), others, "{new}: {}", said.stderr);
     let after = folder.records();
-    for (at, stage) in STAGES.iter().enumerate() {
+    for stage in STAGES {
         // The whole record, with the seconds that the stage took.
-        assert_eq!(before[*stage] == after[*stage], at < n_before, "{new}: record of {stage}");
+        assert_eq!(before[stage] == after[stage], others.contains(&stage), "{new}: record of {stage}");
     }
 }
 
 #[test]
 fn nothing_changed() {
-    check("seed = 1", "seed = 1 ", None);
+    check("seed = 1", "seed = 1 ", &[]);
 }
 
 #[test]
 fn batch_size_of_scoring() {
-    check("batch_tokens = 4096", "batch_tokens = 512", None);
+    check("batch_tokens = 4096", "batch_tokens = 512", &[]);
 }
 
 #[test]
 fn attack_settings() {
-    check("bootstrap_resamples = 50", "bootstrap_resamples = 40", Some("attack"));
-    check("aggregate = \"mean\"", "aggregate = \"max\"", Some("attack"));
+    check("bootstrap_resamples = 50", "bootstrap_resamples = 40", &STAGES[5..]);
+    check("aggregate = \"mean\"", "aggregate = \"max\"", &STAGES[5..]);
 }
 
 #[test]
 fn scoring_settings() {
-    check("max_tokens = 64\ndetail", "max_tokens = 32\ndetail", Some("score"));
+    check(
+        "max_tokens = 64\ndetail",
+        "max_tokens = 32\ndetail",
+        &["score-reference", "score", "attack", "report"],
+    );
 }
 
 #[test]
 fn target_settings() {
-    check("learning_rate = 3e-3", "learning_rate = 2e-3", Some("train"));
+    check("learning_rate = 3e-3", "learning_rate = 2e-3", &STAGES[3..]);
 }
 
 /// A file that is no longer as its stage left it is made again, by that stage and no other.
@@ -84,6 +87,11 @@ fn damaged_reference() {
 #[test]
 fn damaged_target() {
     check_damage("train", "checkpoints/target/model.safetensors");
+}
+
+#[test]
+fn damaged_scores_of_the_reference() {
+    check_damage("score-reference", "scores/reference.parquet");
 }
 
 #[test]
