@@ -200,6 +200,7 @@ fn list() -> anyhow::Result<()> {
             .collect();
         println!("{name}: {}", recipe.shows);
         println!("    published: {}", recipe.published);
+        println!("    claims: {}", recipe.claims().join("; "));
         println!("    scales: {}", scales.join(", "));
     }
     Ok(())

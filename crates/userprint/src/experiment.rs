@@ -93,6 +93,9 @@ pub(crate) struct RawScore {
     #[serde(default = "f32_name")]
     pub(crate) dtype: String,
     pub(crate) batch_tokens: usize,
+    /// A finished run whose reference stands beside the target, in place of the one that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reference_from: Option<PathBuf>,
 }
 
 fn f32_name() -> String {
@@ -114,6 +117,13 @@ pub(crate) struct RawAttack {
     pub(crate) false_discovery_rate: f64,
     #[serde(default = "hundred")]
     pub(crate) knowledge_draws: u32,
+    /// Share of attack examples that are taken for another user's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) label_noise: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn hundred() -> u32 {
@@ -213,9 +223,7 @@ impl RawExperiment {
             }
         };
         let folder = path.parent().unwrap_or(Path::new("."));
-        for relative in
-            [&mut raw.corpus.path, &mut raw.corpus.split, &mut raw.reference.checkpoint].into_iter().flatten()
-        {
+        for relative in raw.paths() {
             *relative = folder.join(&*relative);
         }
         let training = &mut raw.target.training;
@@ -229,12 +237,17 @@ impl RawExperiment {
     /// The same with absolute paths, so that it can be run from anywhere.
     pub(crate) fn resolved(&self) -> anyhow::Result<Self> {
         let mut raw = self.clone();
-        for path in
-            [&mut raw.corpus.path, &mut raw.corpus.split, &mut raw.reference.checkpoint].into_iter().flatten()
-        {
+        for path in raw.paths() {
             *path = std::path::absolute(&*path)?;
         }
         Ok(raw)
+    }
+
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Self { corpus, reference, score, .. } = self;
+        [&mut corpus.path, &mut corpus.split, &mut reference.checkpoint, &mut score.reference_from]
+            .into_iter()
+            .flatten()
     }
 
     /// Checks everything that can be checked without reading data.
@@ -272,6 +285,10 @@ impl RawExperiment {
         let rate = self.attack.false_discovery_rate;
         if !(rate > 0.0 && rate < 1.0) {
             bail!("attack.false_discovery_rate is {rate}, expected a share above 0 and below 1");
+        }
+        let noise = self.attack.label_noise;
+        if !(0.0..=1.0).contains(&noise) {
+            bail!("attack.label_noise is {noise}, expected a share from 0 to 1");
         }
         if self.attack.knowledge_draws < 2 {
             bail!("attack.knowledge_draws is {}, expected at least 2", self.attack.knowledge_draws);

@@ -219,6 +219,11 @@ impl Pipeline {
                 // The batch size changes scores by rounding alone.
                 let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail, &score.dtype);
                 hash.add(serde_json::to_string(&settings)?);
+                if let Some(folder) =
+                    stages::score::other_reference(self).filter(|_| stage == Stage::ScoreReference)
+                {
+                    hash.add(hash_of_checkpoint(&folder)?);
+                }
             }
             Stage::Attack => hash.add(serde_json::to_string(&raw.attack)?),
             Stage::Report => hash.add(&raw.name),

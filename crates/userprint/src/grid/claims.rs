@@ -3,7 +3,7 @@
 use anyhow::Context;
 use userprint_stats::{Contrast, StatsError, Term, contrast, holm_adjusted, spearman};
 
-use super::file::{Claim, Grid};
+use super::file::{Claim, GoesWith, Grid};
 use super::outcome::{ClaimOutcome, Verdict};
 use super::runs::{Run, Runs};
 use super::table;
@@ -109,7 +109,8 @@ fn voided(grid: &Grid, runs: &Runs, claim: &Claim) -> usize {
     let rows = [&claim.more, &claim.less, &claim.above_chance];
     let rows = rows.into_iter().flatten().chain(claim.alike.iter().flatten());
     let of_rows = rows.filter_map(|name| Some(&grid.rows.iter().find(|row| row.name == *name)?.variant));
-    let variants: Vec<&String> = of_rows.chain(&claim.grows_with_gap).collect();
+    let factor = claim.goes_with.as_ref().map(|claim| &claim.variant);
+    let variants: Vec<&String> = of_rows.chain(&claim.grows_with_gap).chain(factor).collect();
     let is_meant = |run: &&Run| variants.contains(&&grid.variants[run.variant].name);
     runs.runs.iter().filter(is_meant).filter(|run| !run.results.void.is_empty()).count()
 }
@@ -118,6 +119,9 @@ fn voided(grid: &Grid, runs: &Runs, claim: &Claim) -> usize {
 fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Tested, String>> {
     if let Some(variant) = &claim.grows_with_gap {
         return grows_with_gap(grid, runs, variant);
+    }
+    if let Some(claim) = &claim.goes_with {
+        return goes_with(grid, runs, claim);
     }
     let term = |factor: f64, name: &String| -> anyhow::Result<Term> {
         let row = grid.rows.iter().find(|row| row.name == *name).context("rows were checked")?;
@@ -143,22 +147,15 @@ fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Test
     }
 }
 
-/// Spearman's correlation of the gap of losses and the AUROC along kept checkpoints: the mean over seeds, and of the
-/// p-values, as users are the same at all seeds, the largest.
-fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Result<Tested, String>> {
-    let variant =
-        grid.variants.iter().position(|own| own.name == variant).context("variants were checked")?;
-    let mut found = Vec::new();
-    for run in runs.of_variant(variant) {
-        let points = table::curve(&run.results);
-        let gap: Vec<f64> = points.iter().map(|point| point.held_out_loss - point.held_in_loss).collect();
-        let auroc: Vec<f64> = points.iter().map(|point| point.auroc).collect();
-        match spearman(&gap, &auroc, 0.05) {
-            Ok(correlation) => found.push(correlation),
-            Err(why) => return Ok(Err(why.to_string())),
-        }
-    }
-    let estimate = found.iter().map(|own| own.coefficient).sum::<f64>() / found.len() as f64;
+/// A correlation at one seed.
+struct Correlated {
+    coefficient: f64,
+    /// Two-sided.
+    p_value: f64,
+}
+
+/// The mean correlation over seeds; of the p-values the largest, as the users are the same at all seeds.
+fn together(found: &[Correlated]) -> Tested {
     let largest = |sign: f64| {
         let one_sided = found.iter().map(|own| match own.coefficient * sign > 0.0 {
             true => own.p_value / 2.0,
@@ -166,14 +163,49 @@ fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Res
         });
         one_sided.fold(0.0, f64::max)
     };
-    let (p_value, opposite) = (largest(1.0), largest(-1.0));
-    Ok(Ok(Tested {
-        estimate,
+    Tested {
+        estimate: found.iter().map(|own| own.coefficient).sum::<f64>() / found.len() as f64,
         interval: None,
-        p_value,
-        opposite,
+        p_value: largest(1.0),
+        opposite: largest(-1.0),
         level: DIRECTION,
         n_users: None,
         needed: None,
-    }))
+    }
+}
+
+fn position(grid: &Grid, variant: &str) -> anyhow::Result<usize> {
+    grid.variants.iter().position(|own| own.name == variant).context("variants were checked")
+}
+
+/// Spearman's correlation of the gap of losses and the AUROC along kept checkpoints.
+fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Result<Tested, String>> {
+    let mut found = Vec::new();
+    for run in runs.of_variant(position(grid, variant)?) {
+        let points = table::curve(&run.results);
+        let gap: Vec<f64> = points.iter().map(|point| point.held_out_loss - point.held_in_loss).collect();
+        let auroc: Vec<f64> = points.iter().map(|point| point.auroc).collect();
+        match spearman(&gap, &auroc, 0.05) {
+            Ok(own) => found.push(Correlated { coefficient: own.coefficient, p_value: own.p_value }),
+            Err(why) => return Ok(Err(why.to_string())),
+        }
+    }
+    Ok(Ok(together(&found)))
+}
+
+/// Spearman's correlation of a factor and the headline statistic among held-in users, p-values over all factors.
+fn goes_with(grid: &Grid, runs: &Runs, claim: &GoesWith) -> anyhow::Result<Result<Tested, String>> {
+    let mut found = Vec::new();
+    for run in runs.of_variant(position(grid, &claim.variant)?) {
+        let factors = &run.results.exposure;
+        let row = factors.iter().find(|row| row.factor == claim.factor).with_context(|| {
+            let names: Vec<&str> = factors.iter().map(|row| row.factor.as_str()).collect();
+            format!("there is no factor `{}`, expected one of {}", claim.factor, names.join(", "))
+        })?;
+        match (row.held_in.estimate, row.held_in.adjusted_p_value) {
+            (Some(coefficient), Some(p_value)) => found.push(Correlated { coefficient, p_value }),
+            _ => return Ok(Err(row.held_in.undefined.clone().unwrap_or_default())),
+        }
+    }
+    Ok(Ok(together(&found)))
 }

@@ -82,6 +82,16 @@ pub(crate) struct Claim {
     pub(crate) above_chance: Option<String>,
     /// A variant whose AUROC grows with the gap of validation losses along its kept checkpoints.
     pub(crate) grows_with_gap: Option<String>,
+    /// A factor of users that goes with the headline statistic among held-in users.
+    pub(crate) goes_with: Option<GoesWith>,
+}
+
+/// A factor of users, as `results.json` names it, in a variant.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoesWith {
+    pub(crate) variant: String,
+    pub(crate) factor: String,
 }
 
 impl Grid {
@@ -175,10 +185,12 @@ impl Claim {
             self.alike.is_some(),
             self.above_chance.is_some(),
             self.grows_with_gap.is_some(),
+            self.goes_with.is_some(),
         ];
         ensure!(
             ways.iter().filter(|way| **way).count() == 1 && self.more.is_some() == self.less.is_some(),
-            "it needs one of `more` with `less`, `alike`, `above_chance` and `grows_with_gap`"
+            "it needs one of `more` with `less`, `alike`, `above_chance`, `grows_with_gap` and \
+             `goes_with`"
         );
         ensure!(self.factor.is_none() || self.less.is_some(), "a factor is of `more` and `less` alone");
         let named = [&self.more, &self.less, &self.above_chance];
@@ -186,7 +198,8 @@ impl Claim {
         for row in named {
             known("row", row, rows)?;
         }
-        self.grows_with_gap.iter().try_for_each(|variant| known("variant", variant, variants))
+        let meant = self.grows_with_gap.iter().chain(self.goes_with.iter().map(|claim| &claim.variant));
+        meant.into_iter().try_for_each(|variant| known("variant", variant, variants))
     }
 }
 

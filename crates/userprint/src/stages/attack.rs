@@ -8,6 +8,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use rand::seq::index;
 use userprint_attack::sequential::{Boundary, SequentialSettings, UserShare, sequential};
 use userprint_attack::{
     AttackError, AttackResult, PerUser, ScoredExamples, UserStatistics, Validity, evaluate,
@@ -46,6 +47,7 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     check_models(&target, &reference, training.best_step)?;
     let placebo = placebo(experiment, &examples, &reference)?;
     let (auroc_curve, kept) = auroc_curve(pipeline, &examples, &reference, &training)?.into_iter().unzip();
+    let examples = mislabelled(examples, experiment);
     let (users, scored) = join(&examples, target, reference)?;
 
     let headline = headline(experiment, &scored)?;
@@ -73,6 +75,23 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
         results.auroc, results.null_auroc, results.blind_auroc
     );
     Ok(StageOutput::new(&[STATISTICS, RESULTS], note))
+}
+
+/// The examples with a share of them under others' names: their users change places at random.
+///
+/// # Reference
+/// Kandpal et al., EMNLP 2024, Proposition 2: users that are mixed up can only be harder to tell apart.
+fn mislabelled(mut examples: Vec<AttackExample>, experiment: &Experiment) -> Vec<AttackExample> {
+    let mut rng = experiment.seed.named("label noise").rng();
+    let n = (experiment.raw.attack.label_noise * examples.len() as f64).round() as usize;
+    let chosen: Vec<usize> = index::sample(&mut rng, examples.len(), n).into_vec();
+    let mut labels: Vec<_> =
+        chosen.iter().map(|&at| (examples[at].user_id.clone(), examples[at].held_in)).collect();
+    labels.rotate_left(labels.len().min(1));
+    for (at, label) in chosen.into_iter().zip(labels) {
+        (examples[at].user_id, examples[at].held_in) = label;
+    }
+    examples
 }
 
 /// A score table, which must be about the attack examples of this run.

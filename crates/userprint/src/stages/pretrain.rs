@@ -27,7 +27,7 @@ use crate::results::ModelSummary;
 use crate::run_folder::{write_file, write_private};
 
 /// Folder of the reference in the run folder.
-const REFERENCE: &str = "checkpoints/reference";
+pub(crate) const REFERENCE: &str = "checkpoints/reference";
 
 /// What the report says of the models, in the run folder.
 const SUMMARY: &str = "reference.json";

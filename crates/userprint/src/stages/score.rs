@@ -1,5 +1,6 @@
 //! Score: log-likelihoods of all attack examples under both models, and under each kept checkpoint of the target.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use userprint_model::{HfTokenizer, LocalScorer};
 use userprint_score::{ScoreTable, ScorerId, store, zlib_bytes};
 use userprint_train::step_folder;
 
-use super::pretrain::{TrainingRecord, reference_folder};
+use super::pretrain::{REFERENCE as REFERENCE_FOLDER, TrainingRecord, reference_folder};
 use super::{StageOutput, prepare, train};
 use crate::backend::with_backend;
 use crate::checkpoint::{Checkpoint, Scoring, ScoringForm};
@@ -46,7 +47,8 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 fn run_reference_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let mut texts = Texts::new(pipeline, hash)?;
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
-    let reference = Checkpoint::<Scoring<B>>::open(&reference_folder(pipeline)?, form)?;
+    let folder = other_reference(pipeline).map_or_else(|| reference_folder(pipeline), Ok)?;
+    let reference = Checkpoint::<Scoring<B>>::open(&folder, form)?;
     let speed = texts.score("reference", &reference, REFERENCE, &texts.bar("reference"))?;
     let note = format!("{} examples, {speed:.0} tokens/s", texts.examples.len());
     Ok(StageOutput::new(&[REFERENCE], note))
@@ -67,6 +69,11 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     let note = format!("{} examples, {speed:.0} tokens/s{checkpoints}", texts.examples.len());
     let files = [TARGET.to_owned()].into_iter().chain(steps.into_iter().map(step_table)).collect();
     Ok(StageOutput { files, note })
+}
+
+/// The folder of the reference of another run, where scores are set beside those.
+pub(crate) fn other_reference(pipeline: &Pipeline) -> Option<PathBuf> {
+    pipeline.experiment.raw.score.reference_from.as_ref().map(|run| run.join(REFERENCE_FOLDER))
 }
 
 /// The score table of the checkpoint that was kept of a step.
