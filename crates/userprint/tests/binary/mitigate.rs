@@ -1,5 +1,8 @@
 //! `userprint mitigate`: variants share stages, go on where they stopped, and are judged.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::experiment_folder::{ExperimentFolder, TINY};
@@ -87,6 +90,33 @@ fn variants_are_compared_and_stages_shared() {
     assert_eq!(again.stderr.matches("done before").count(), 6 * 7, "{}", again.stderr);
     assert_eq!(again.code, said.code);
     assert_eq!(outcome(&folder), found);
+}
+
+/// Without how long things took.
+fn timeless(mut found: Value) -> Value {
+    found["wall_s"] = Value::Null;
+    for variant in found["variants"].as_array_mut().expect("variants") {
+        variant["train_s"] = Value::Null;
+    }
+    found
+}
+
+#[test]
+fn killed_five_times_it_finds_the_same() {
+    let (whole, killed) = (grid(GRID), grid(GRID));
+    whole.userprint(&["mitigate", "grid.toml"]);
+    let mut n_killed = 0;
+    // Odd times, so that it is not always the same stage that is met.
+    for wait_ms in [130, 310, 540, 790, 1130] {
+        let mut run = killed.start(&["mitigate", "grid.toml"]);
+        sleep(Duration::from_millis(wait_ms));
+        n_killed += u32::from(run.try_wait().expect("it is our child").is_none());
+        run.kill().expect("it is our child");
+        run.wait().expect("it is our child");
+    }
+    assert!(n_killed > 0, "every run came to its end before it could be killed");
+    killed.userprint(&["mitigate", "grid.toml"]);
+    assert_eq!(timeless(outcome(&killed)), timeless(outcome(&whole)));
 }
 
 #[test]
