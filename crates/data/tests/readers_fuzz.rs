@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::ipc::writer::FileWriter;
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use bolero::check;
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
@@ -78,9 +79,11 @@ fn write(folder: &Path, name: &str) -> Vec<u8> {
                 ArrowWriter::try_new(File::create(&path).expect("a file"), batch().schema(), None).expect("a writer");
             writer.write(&batch()).and_then(|()| writer.close()).expect("written");
         }
-        Some("arrow") => {
-            let mut writer =
-                FileWriter::try_new(File::create(&path).expect("a file"), &batch().schema()).expect("a writer");
+        Some(arrow @ ("arrow" | "feather")) => {
+            let pressed = (arrow == "feather").then_some(CompressionType::ZSTD);
+            let options = IpcWriteOptions::default().try_with_compression(pressed).expect("it is built in");
+            let file = File::create(&path).expect("a file");
+            let mut writer = FileWriter::try_new_with_options(file, &batch().schema(), options).expect("a writer");
             writer.write(&batch()).and_then(|()| writer.finish()).expect("written");
         }
         Some("mbox") => fs::write(&path, mbox()).expect("written"),
@@ -126,6 +129,11 @@ fn damaged_mailboxes() {
 #[test]
 fn damaged_arrow_files() {
     check_format("x.arrow");
+}
+
+#[test]
+fn damaged_pressed_arrow_files() {
+    check_format("x.feather");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use arrow::ipc::reader::{FileReader, read_footer_length};
-use arrow::ipc::{Block, root_as_footer};
+use arrow::ipc::{Block, root_as_footer, root_as_message};
 
 use super::parquet::{checked, push_batch};
 use super::{Rows, guarded};
@@ -15,6 +15,12 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes of the footer's length and the magic at the end.
 const END_BYTES: u64 = 10;
+
+/// Bytes that say how long a pressed buffer is, before it.
+const LENGTH_BYTES: i64 = 8;
+
+/// The longest that a pressed buffer may be.
+const MAX_BUFFER_BYTES: i64 = 4 << 30;
 
 pub(super) fn read(
     path: &Path,
@@ -71,7 +77,37 @@ fn check_sizes(mut file: &File) -> Result<(), BoxedError> {
             if !ends_within(block) {
                 return Err(BoxedError::from(beyond));
             }
+            check_pressed(file, block)?;
         }
+        file.rewind()?;
         Ok(())
     })
+}
+
+/// Holds that no pressed buffer of a block is said to be longer than a batch may be, before memory is taken for it.
+fn check_pressed(mut file: &File, block: &Block) -> Result<(), BoxedError> {
+    let mut metadata = vec![0; block.metaDataLength() as usize];
+    file.seek(SeekFrom::Start(block.offset() as u64))?;
+    file.read_exact(&mut metadata)?;
+    // Four bytes that mark the beginning, where they are there, and the length stand before the message.
+    let begin = if metadata.starts_with(&[0xFF; 4]) { 8 } else { 4 };
+    let message = metadata.get(begin..).ok_or("a block has no message")?;
+    let message = root_as_message(message).map_err(|error| format!("a block cannot be read: {error}"))?;
+    let dictionary = message.header_as_dictionary_batch().and_then(|batch| batch.data());
+    let Some(batch) = message.header_as_record_batch().or(dictionary) else { return Ok(()) };
+    if batch.compression().is_none() {
+        return Ok(());
+    }
+    let body = block.offset() as u64 + metadata.len() as u64;
+    for buffer in batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() >= LENGTH_BYTES) {
+        let mut length = [0; LENGTH_BYTES as usize];
+        let at = u64::try_from(buffer.offset()).ok().and_then(|offset| body.checked_add(offset));
+        file.seek(SeekFrom::Start(at.ok_or("a buffer begins before its block")?))?;
+        file.read_exact(&mut length)?;
+        // -1 says that the buffer is not pressed after all.
+        if i64::from_le_bytes(length) > MAX_BUFFER_BYTES {
+            return Err("a pressed buffer is said to be longer than 4 GiB".into());
+        }
+    }
+    Ok(())
 }
