@@ -85,7 +85,7 @@ mod tests {
                 origin: Default::default(),
             })
         });
-        let corpus = InMemoryCorpus::from_rows(rows).expect("rows that fit");
+        let corpus = InMemoryCorpus::from_rows(rows.collect()).expect("rows that fit");
         let split = UserSplit {
             public: 0.25,
             held_in: 0.5,
