@@ -110,6 +110,7 @@ impl ScoreArgs {
             detail: self.detail.clone(),
             dtype: self.dtype.clone(),
             batch_tokens: self.batch_tokens,
+            reference_from: None,
         };
         let choice = raw.check()?;
         ensure!(self.part_tokens > 0, "--part-tokens is 0, expected at least 1");

@@ -87,7 +87,9 @@ fn mislabelled(mut examples: Vec<AttackExample>, experiment: &Experiment) -> Vec
     let chosen: Vec<usize> = index::sample(&mut rng, examples.len(), n).into_vec();
     let mut labels: Vec<_> =
         chosen.iter().map(|&at| (examples[at].user_id.clone(), examples[at].held_in)).collect();
-    labels.rotate_left(labels.len().min(1));
+    if !labels.is_empty() {
+        labels.rotate_left(1);
+    }
     for (at, label) in chosen.into_iter().zip(labels) {
         (examples[at].user_id, examples[at].held_in) = label;
     }
