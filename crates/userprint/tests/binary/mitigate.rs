@@ -123,7 +123,7 @@ fn killed_five_times_it_finds_the_same() {
 fn a_wrong_grid_is_refused_before_anything_runs() {
     for (old, new, says) in [
         ("more = \"none\"", "more = \"nobody\"", "there is no row `nobody`"),
-        ("epochs = 6", "epochs = 0", "variant `long`"),
+        ("epochs = 6", "epoch = 6", "variant `long`"),
         ("statistic = \"known_1\"", "statstic = \"known_1\"", "statstic"),
         ("experiment = \"experiment.toml\"", "experiment = \"none.toml\"", "none.toml"),
     ] {
