@@ -290,7 +290,7 @@ pub enum CorpusError {
     },
     /// A step that a cluster did not do.
     #[error(
-        "the cluster at {address} did not do the step `{step}`; check that its scheduler and executors run, and that the \
+        "the cluster {address} did not do the step `{step}`; check that its scheduler and executors run, and that the \
          paths of the corpus and of the output folder lead to the same files on all its machines"
     )]
     Cluster {

@@ -45,7 +45,7 @@ impl Cluster {
     /// The error of a step that it did not do.
     pub(super) fn failed(&self, step: &str, source: BoxedError) -> CorpusError {
         let address = match self {
-            Self::InProcess => "in this process",
+            Self::InProcess => "in-process",
             Self::At(address) => address,
         };
         CorpusError::Cluster { address: address.to_owned(), step: step.to_owned(), source }

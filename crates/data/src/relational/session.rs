@@ -136,7 +136,10 @@ impl Session {
 
     fn name(&self, name: &str, rows: DataFrame) -> Result<(), DataFusionError> {
         let table = rows.into_view();
-        self.merging.register_table(name, table.clone())?;
+        // Sessions of a cluster have one catalog.
+        if self.cluster.is_none() {
+            self.merging.register_table(name, table.clone())?;
+        }
         self.context.register_table(name, table).map(drop)
     }
 
