@@ -59,27 +59,26 @@ impl Stage {
 }
 
 impl Stage {
-    /// The stage whose result this one's is made from; what it needs of earlier ones, that one's hash covers.
-    fn before(self) -> Option<Self> {
+    /// The stages whose results this one's is made from; what it needs of earlier ones, their hashes cover.
+    fn sources(self) -> &'static [Self] {
         match self {
-            Self::Prepare => None,
-            Self::Pretrain => Some(Self::Prepare),
-            Self::Train | Self::ScoreReference => Some(Self::Pretrain),
-            Self::Score => Some(Self::Train),
-            Self::Attack => Some(Self::Score),
-            Self::Report => Some(Self::Attack),
+            // Public users are who they are whatever is planted in others.
+            Self::Prepare | Self::Pretrain => &[],
+            Self::ScoreReference | Self::Train => &[Self::Prepare, Self::Pretrain],
+            Self::Score => &[Self::Train],
+            // Both models' scores, side by side.
+            Self::Attack => &[Self::ScoreReference, Self::Score],
+            Self::Report => &[Self::Attack],
         }
+    }
+
+    fn is_made_from(self, other: Self) -> bool {
+        self.sources().iter().any(|source| *source == other || source.is_made_from(other))
     }
 
     /// The stages whose results come from this one's.
     fn later(self) -> impl Iterator<Item = &'static str> {
-        let is_made_from_this = move |later: &Self| {
-            let comes_from =
-                std::iter::successors(later.before(), |stage| stage.before()).any(|stage| stage == self);
-            // The attack sets both models' scores side by side.
-            comes_from || (self == Self::ScoreReference && *later >= Self::Attack)
-        };
-        Self::ALL.into_iter().filter(is_made_from_this).map(Self::name)
+        Self::ALL.into_iter().filter(move |later| later.is_made_from(self)).map(Self::name)
     }
 }
 
@@ -137,8 +136,7 @@ impl Pipeline {
         let inputs = self.inputs()?;
         let mut hashes: BTreeMap<Stage, Fingerprint> = BTreeMap::new();
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
-            let before = stage.before().map_or(inputs, |before| hashes[&before]);
-            let hash = self.hash(stage, before)?;
+            let hash = self.hash(stage, inputs, &hashes)?;
             hashes.insert(stage, hash);
             if self.folder.is_done(stage.name(), hash) {
                 tracing::info!("{:15} done before", stage.name());
@@ -181,15 +179,26 @@ impl Pipeline {
         Ok(Fingerprinter::new().with(env!("CARGO_PKG_VERSION")).with(content).finish())
     }
 
-    /// The hash of everything that changes a stage's result: its settings, and the stage before.
-    fn hash(&self, stage: Stage, before: Fingerprint) -> anyhow::Result<Fingerprint> {
+    /// The hash of everything that changes a stage's result: its settings, and the stages that it is made from.
+    fn hash(
+        &self,
+        stage: Stage,
+        inputs: Fingerprint,
+        earlier: &BTreeMap<Stage, Fingerprint>,
+    ) -> anyhow::Result<Fingerprint> {
         let raw = &self.experiment.raw;
-        let mut hash = Fingerprinter::new().with(stage.name()).with(before.hex());
+        let mut hash = Fingerprinter::new().with(stage.name());
+        for source in stage.sources() {
+            hash.add(earlier[source].hex());
+        }
+        if stage <= Stage::Pretrain {
+            // Where the file lies does not matter, its content does.
+            let corpus = RawCorpus { path: None, split: None, ..raw.corpus.clone() };
+            hash.add(inputs.hex());
+            hash.add(serde_json::to_string(&(raw.seed, corpus, raw.split))?);
+        }
         match stage {
             Stage::Prepare => {
-                // Where the file lies does not matter, its content does.
-                let corpus = RawCorpus { path: None, split: None, ..raw.corpus.clone() };
-                hash.add(serde_json::to_string(&(raw.seed, corpus, raw.split))?);
                 if let Some(copies) = raw.copies {
                     hash.add(serde_json::to_string(&copies)?);
                 }

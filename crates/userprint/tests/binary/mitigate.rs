@@ -84,6 +84,7 @@ fn variants_are_compared_and_stages_shared() {
     let taken = |line: &str| said.stderr.lines().filter(|own| own.starts_with(line)).count();
     assert_eq!(taken("prepare         taken from grid-long-seed"), 2, "{}", said.stderr);
     assert_eq!(taken("pretrain        taken from grid-long-seed"), 2, "{}", said.stderr);
+    assert_eq!(taken("pretrain        taken from grid-none-seed"), 2, "{}", said.stderr);
     assert_eq!(taken("train           taken from"), 0, "{}", said.stderr);
 
     let again = folder.userprint(&["mitigate", "grid.toml"]);
