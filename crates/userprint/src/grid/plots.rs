@@ -82,10 +82,10 @@ fn trade_off(outcome: &Outcome, rows: &[&RowOutcome]) -> Result<String, ReportEr
         for row in rows {
             let at = loss(row);
             let ends = row.auroc_interval.map(|end| (at, end)).to_vec();
-            canvas::curve(&mut chart, ends, HELD_IN.mix(0.5).stroke_width(3))?;
+            canvas::curve(&mut chart, ends, HELD_IN.mix(0.8).stroke_width(3))?;
             chart.draw_series([Circle::new((at, row.auroc), 9, HELD_IN.filled())])?;
             let text =
-                EmptyElement::at((at, row.auroc)) + Text::new(row.name.clone(), (14, -14), canvas::font());
+                EmptyElement::at((at, row.auroc)) + Text::new(row.name.clone(), (14, -40), canvas::font());
             chart.draw_series([text])?;
         }
         Ok(())
