@@ -82,13 +82,19 @@ impl Reproduce {
         self.check_corpus()?;
         let names = self.names()?;
         let start = Instant::now();
-        let mut contradicted = Vec::new();
+        let (mut contradicted, mut failed) = (Vec::new(), Vec::new());
         for name in &names {
-            if !self.run_recipe(sh, name)? {
-                contradicted.push(name.as_str());
+            match self.run_recipe(sh, name) {
+                Ok(true) => {}
+                Ok(false) => contradicted.push(name.as_str()),
+                // The others may well do.
+                Err(error) => failed.push(format!("{name}: {error:#}")),
             }
         }
         println!("{:.0} s in all", start.elapsed().as_secs_f64());
+        if !failed.is_empty() {
+            bail!("failed:\n  {}", failed.join("\n  "));
+        }
         if !contradicted.is_empty() {
             bail!("contradicted: a claim of {}", contradicted.join(", "));
         }
