@@ -144,24 +144,29 @@ impl Reproduce {
         let runs = self.runs.clone().unwrap_or_else(|| project_root().join("runs"));
         let corpus = self.corpus.as_ref().map_or("synthetic", |corpus| corpus.name.as_str());
         // One folder a scale and corpus, in which recipes find each other's stages.
-        let runs = runs.join(format!("{}-{corpus}", self.scale.name()));
+        let own = format!("{}-{corpus}", self.scale.name());
+        let runs = runs.join(&own);
         fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
         let grid = runs.join(format!("{name}.toml"));
         fs::write(&grid, recipe.grid(name, self.scale)?)?;
         let out = runs.join(format!("{name}-results"));
         let mut options = vec!["--name".to_owned(), name.to_owned()];
         options.extend(self.options());
+        let outcome = out.join("grid.json");
+        if outcome.exists() {
+            // What an earlier run found is not what this one does.
+            fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
+        }
         let (program, first) = self.program();
         // It says itself what is wrong, and fails where a claim is contradicted.
         let ran =
             cmd!(sh, "{program} {first...} mitigate {grid} --runs {runs} --out {out} {options...}").run();
-        let outcome = out.join("grid.json");
         let is_contradicted = read(&outcome).is_ok_and(|found| has_contradicted(&found));
         if ran.is_err() && !is_contradicted {
             ran?;
         }
         if self.record {
-            results::record(sh, name, &recipe, self.scale, corpus, &out)?;
+            results::record(sh, name, &recipe, &self.told(name), &own, &out)?;
         }
         Ok(!is_contradicted)
     }
@@ -178,6 +183,21 @@ impl Reproduce {
         }
         arguments.push("--".to_owned());
         (PathBuf::from("cargo"), arguments)
+    }
+
+    /// The command that repeats this recipe.
+    fn told(&self, name: &str) -> String {
+        let mut told = format!("cargo xtask reproduce {name} --scale {}", self.scale.name());
+        if let Some(corpus) = &self.corpus {
+            told += &format!(" --corpus {}=PATH", corpus.name);
+        }
+        if let Some(seeds) = self.seeds {
+            told += &format!(" --seeds {seeds}");
+        }
+        if let Some(backend) = self.backend {
+            told += &format!(" --backend {}", backend.name());
+        }
+        told
     }
 
     /// What the choice of device, seeds and corpus adds to the binary's arguments.

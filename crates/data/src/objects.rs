@@ -1,5 +1,6 @@
 //! Files in object stores, brought here to be read.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,17 @@ const ACCESS: &str = "check the address, and the credentials in the environment 
 ///
 /// Credentials and endpoints come from the environment by the names that AWS and Google gave them. In a pattern, `*` stands
 /// for letters of one name, `**` for folders, `[ab]` for one letter.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Objects {
     url: Url,
     options: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Objects {
+    // Options hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Objects {{ {} }}", shown(&self.url))
+    }
 }
 
 impl Objects {
@@ -62,6 +70,11 @@ impl Objects {
         folder: &Path,
         on_bytes: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<PathBuf>, CorpusError> {
+        if self.url.query().is_some() || self.url.fragment().is_some() {
+            return Err(self.failed(
+                "an address with `?` or `#` in it names no object; write them as %3F and %23".into(),
+            ));
+        }
         let options = self.options.iter().map(|(key, value)| (key, value));
         let (store, _) =
             object_store::parse_url_opts(&self.url, options).map_err(|error| self.failed(error.into()))?;
@@ -104,7 +117,7 @@ impl Objects {
         }
         let pattern = path.as_ref();
         let before = pattern.split(WILD).next().unwrap_or_default();
-        let prefix = before.rsplit_once('/').map(|(folder, _)| ObjectPath::from(folder));
+        let prefix = before.rsplit_once('/').map(|(folder, _)| ObjectPath::parse(folder)).transpose()?;
         let pattern = glob::Pattern::new(pattern)?;
         let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
         let all: Vec<ObjectMeta> = store.list(prefix.as_ref()).try_collect().await?;
@@ -115,8 +128,14 @@ impl Objects {
     }
 
     fn failed(&self, source: BoxedError) -> CorpusError {
-        CorpusError::NoObject { url: self.url.to_string(), hint: ACCESS, source }
+        CorpusError::NoObject { url: shown(&self.url), hint: ACCESS, source }
     }
+}
+
+/// An address without what may be secret in it.
+fn shown(url: &Url) -> String {
+    let place = format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
+    url.query().map_or(place.clone(), |_| format!("{place}?..."))
 }
 
 #[cfg(test)]

@@ -55,25 +55,44 @@ pub struct Contrast {
 /// # Ok::<(), userprint_stats::StatsError>(())
 /// ```
 pub fn contrast(terms: &[Term], constant: f64) -> Result<Contrast, StatsError> {
-    let mut influence: BTreeMap<u32, f64> = BTreeMap::new();
-    let mut estimate = constant;
+    let mut influence: BTreeMap<u32, Sum> = BTreeMap::new();
+    let mut estimate = Sum::default();
+    estimate.add(constant);
     for Term { factor, strata } in terms {
         check_strata(strata)?;
         let runs = strata.iter().map(Run::new).collect::<Result<Vec<_>, _>>()?;
         let n_pairs: f64 = runs.iter().map(|run| run.n_pairs).sum();
         for run in &runs {
             let weight = factor * run.n_pairs / n_pairs;
-            estimate += weight * run.auroc;
+            estimate.add(weight * run.auroc);
             for (user, own) in &run.influence {
-                *influence.entry(*user).or_default() += weight * own;
+                influence.entry(*user).or_default().add(weight * own);
             }
         }
     }
-    let variance: f64 = influence.values().map(|own| own * own).sum();
+    let variance: f64 = influence.values().map(|own| own.value() * own.value()).sum();
     if variance == 0.0 {
         return Err(StatsError::NoVariance);
     }
-    Ok(Contrast { estimate, standard_error: variance.sqrt(), n_users: influence.len() })
+    Ok(Contrast { estimate: estimate.value(), standard_error: variance.sqrt(), n_users: influence.len() })
+}
+
+/// A sum whose rounding is known: attacks that are alike cancel to 0.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    sum: f64,
+    size: f64,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.size += value.abs();
+    }
+
+    fn value(self) -> f64 {
+        if self.sum.abs() <= 1e-12 * self.size { 0.0 } else { self.sum }
+    }
 }
 
 impl Contrast {
@@ -104,19 +123,20 @@ impl Contrast {
         Ok(Interval { lower: self.estimate - reach, upper: self.estimate + reach })
     }
 
-    /// How many users would show the sum to be a given distance from where a one-sided test looks, four times in five.
+    /// How many users would show the sum to be a given distance from where a one-sided test looks, with this chance.
     ///
     /// The error is taken to shrink with the root of the number of users, who are like those at hand.
     /// `None` where the distance is 0 or less.
     ///
     /// # Errors
     /// [`StatsError::SignificanceOutOfRange`].
-    pub fn users_for(&self, distance: f64, significance: f64) -> Result<Option<u64>, StatsError> {
+    pub fn users_for(&self, distance: f64, significance: f64, power: f64) -> Result<Option<u64>, StatsError> {
         check_significance(significance)?;
+        check_significance(power)?;
         if distance <= 0.0 {
             return Ok(None);
         }
-        let reach = (quantile(1.0 - significance) + quantile(0.8)) * self.standard_error / distance;
+        let reach = (quantile(1.0 - significance) + quantile(power)) * self.standard_error / distance;
         Ok(Some((self.n_users as f64 * reach * reach).ceil() as u64))
     }
 }

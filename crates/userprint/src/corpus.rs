@@ -5,6 +5,7 @@ mod inspect;
 mod recipe;
 mod split;
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -183,8 +184,7 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
 /// A folder beside the file, or here where the file is elsewhere, for what does not fit in memory.
 fn work_folder(beside: &Path) -> PathBuf {
     let is_elsewhere = beside.to_string_lossy().contains("://");
-    let here = beside.file_name().filter(|_| is_elsewhere).map(Path::new);
-    let mut name = here.unwrap_or(beside).as_os_str().to_owned();
+    let mut name = if is_elsewhere { OsString::from("corpus") } else { beside.as_os_str().to_owned() };
     name.push(".userprint");
     name.into()
 }

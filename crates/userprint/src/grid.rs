@@ -53,7 +53,7 @@ pub(crate) struct MitigateArgs {
     /// Folder for what is found [default: the grid's name, in --runs].
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Name of corpus and runs, instead of the file's.
+    /// Name of the grid and its runs, instead of the file's.
     #[arg(long)]
     name: Option<String>,
     /// Seeds of the runs, instead of the file's.
@@ -82,11 +82,10 @@ impl MitigateArgs {
         if !self.seeds.is_empty() {
             grid.seeds.clone_from(&self.seeds);
         }
-        let corpus = self.name.clone().unwrap_or_else(|| grid.name.clone());
-        grid.name.clone_from(&corpus);
+        grid.name = self.name.unwrap_or(grid.name);
         let changes = Changes { corpus_path: self.corpus_path, backend: self.backend, offline: self.offline };
         let runs = Runs::of(&grid, &self.runs, &changes)?;
-        let outcome = outcome(&grid, &runs, corpus)?;
+        let outcome = outcome(&grid, &runs)?;
         let out = self.out.unwrap_or_else(|| self.runs.join(&grid.name));
         std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot be created", out.display()))?;
         let plots = plots::plots(&outcome)?;
@@ -102,12 +101,11 @@ impl MitigateArgs {
     }
 }
 
-fn outcome(grid: &Grid, runs: &Runs, corpus: String) -> anyhow::Result<Outcome> {
+fn outcome(grid: &Grid, runs: &Runs) -> anyhow::Result<Outcome> {
     let first = runs.runs.first().context("a grid has runs")?;
     Ok(Outcome {
         schema: 1,
         name: grid.name.clone(),
-        corpus,
         version: first.manifest.version.clone(),
         machine: first.manifest.machine.clone(),
         seeds: grid.seeds.clone(),
@@ -115,6 +113,7 @@ fn outcome(grid: &Grid, runs: &Runs, corpus: String) -> anyhow::Result<Outcome> 
         n_held_in: first.results.users.held_in,
         n_held_out: first.results.users.held_out,
         n_parameters: first.results.model.n_parameters,
+        is_of_mitigations: grid.is_of_mitigations(),
         variants: table::variants(grid, runs),
         rows: table::rows(grid, runs)?,
         claims: claims::judge(grid, runs)?,

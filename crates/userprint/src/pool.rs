@@ -46,7 +46,7 @@ struct PooledRun {
 pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
     let results =
         args.folders.iter().map(|folder| Results::read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
-    same_experiment(&args.folders)?;
+    let name = same_experiment(&args.folders)?;
     let (strata, n_users) = strata(&args.folders)?;
     let interval = pooled_interval(&strata, args.resamples, 0.05, Seed(0).named("pool").0)?;
     let pooled = Pooled {
@@ -54,7 +54,7 @@ pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
         auroc: pooled_auroc(&strata)?,
         auroc_interval: [interval.lower, interval.upper],
         n_users,
-        runs: results.into_iter().map(PooledRun::from).collect(),
+        runs: results.into_iter().map(|results| PooledRun { name: name.clone(), ..results.into() }).collect(),
     };
     write_file(&args.out, serde_json::to_string_pretty(&pooled)?.as_bytes())?;
     let void = pooled.runs.iter().filter(|run| !run.void.is_empty()).count();
@@ -72,10 +72,10 @@ pub(crate) fn pool(args: &PoolArgs) -> anyhow::Result<String> {
     ))
 }
 
-/// Refuses folders that are not one experiment at different seeds.
-fn same_experiment(folders: &[PathBuf]) -> anyhow::Result<()> {
+/// The name of the one experiment that folders are of at different seeds; others are refused.
+fn same_experiment(folders: &[PathBuf]) -> anyhow::Result<String> {
     let mut seeds = BTreeSet::new();
-    let mut first = None;
+    let (mut first, mut name) = (None, String::new());
     for folder in folders {
         let mut raw = RawExperiment::read(&folder.join("experiment.toml"))?;
         ensure!(
@@ -85,6 +85,7 @@ fn same_experiment(folders: &[PathBuf]) -> anyhow::Result<()> {
             raw.seed
         );
         raw.seed = 0;
+        name.clone_from(&raw.name);
         let settings = serde_json::to_string(&raw)?;
         let same = first.get_or_insert_with(|| settings.clone()) == &settings;
         ensure!(
@@ -94,7 +95,7 @@ fn same_experiment(folders: &[PathBuf]) -> anyhow::Result<()> {
             folder.display()
         );
     }
-    Ok(())
+    Ok(name)
 }
 
 impl From<Results> for PooledRun {

@@ -149,11 +149,10 @@ impl RunFolder {
     ) -> anyhow::Result<Option<String>> {
         for folder in self.beside() {
             let Some(record) = finished(&folder, stage, hash) else { continue };
-            for name in record.outputs.keys() {
-                share(&folder.join(name), &self.file(name))?;
-            }
+            let taken =
+                record.outputs.keys().try_for_each(|name| share(&folder.join(name), &self.file(name)));
             // Whoever writes there may have done so meanwhile.
-            if !is_as_left(&self.path, &record) {
+            if taken.is_err() || !is_as_left(&self.path, &record) {
                 continue;
             }
             let output = StageOutput { files: record.outputs.keys().cloned().collect(), note: record.note };

@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 
 use super::read;
 use crate::project_root;
-use crate::recipe::{self, Recipe, Scale};
+use crate::recipe::{self, Recipe};
 
 /// Files that a grid leaves and that are kept.
 const KEPT: [&str; 6] =
@@ -27,11 +27,15 @@ pub(super) fn record(
     sh: &Shell,
     name: &str,
     recipe: &Recipe,
-    scale: Scale,
-    corpus: &str,
+    command: &str,
+    place: &str,
     found: &Path,
 ) -> anyhow::Result<()> {
-    let own = folder().join(name).join(format!("{}-{corpus}", scale.name()));
+    let own = folder().join(name).join(place);
+    if own.exists() {
+        // Of an earlier result nothing may be left.
+        fs::remove_dir_all(&own).with_context(|| own.display().to_string())?;
+    }
     fs::create_dir_all(&own)?;
     for file in KEPT {
         let (from, to) = (found.join(file), own.join(file));
@@ -41,8 +45,6 @@ pub(super) fn record(
     }
     let commit = cmd!(sh, "git rev-parse --short HEAD").read()?;
     let date = cmd!(sh, "date --utc +%Y-%m-%d").read()?;
-    let of_corpus = if scale == Scale::Smoke { String::new() } else { format!(" --corpus {corpus}=PATH") };
-    let command = format!("cargo xtask reproduce {name} --scale {}{of_corpus}", scale.name());
     fs::write(own.join(ABOUT), format!("`{command}`, {date}, commit {commit}.\n"))?;
     fs::write(folder().join(format!("{name}.md")), page(name, recipe)?)?;
     fs::write(folder().join("claims.md"), claims()?)?;
@@ -92,7 +94,8 @@ fn claims() -> anyhow::Result<String> {
         "Written by `cargo xtask reproduce --record`.\n\
          A direction is *reproduced* where a one-sided test over users, paired where users are the same, has p at most .01; \
          \"no effect\" where two one-sided tests at .05 show less than .05 of AUROC. *Contradicted* is the opposite at .01, \
-         by Holm's method within the recipe. All else is *undecided*; the number is of users that would decide it four \
+         by Holm's method within the recipe. Claims about the gap of losses are over checkpoints of each run instead, which are \
+         taken as independent though they are not. All else is *undecided*; the number is of users that would decide it four \
          times in five, if they are like those at hand."
             .to_owned(),
         "| recipe | claim | corpus | verdict | users, needed |\n|---|---|---|---|---|".to_owned(),

@@ -42,7 +42,9 @@ pub fn download(
     folder: &Path,
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Download, ModelError> {
-    let name = url.rsplit('/').next().unwrap_or("dump");
+    // What follows may be a signature, which is nobody's business.
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let name = shown.rsplit('/').next().unwrap_or("dump");
     let (file, part) = (folder.join(name), folder.join(format!("{name}.incomplete")));
     fs::create_dir_all(folder).map_err(|error| io(folder, "make it", error))?;
     if !file.is_file() {
@@ -55,7 +57,7 @@ pub fn download(
                     let after = fs::metadata(&part).map_or(0, |metadata| metadata.len());
                     n_failures = if after > before { 0 } else { n_failures + 1 };
                     if n_failures == N_ATTEMPTS {
-                        let (name, endpoint) = (name.to_owned(), url.to_owned());
+                        let (name, endpoint) = (name.to_owned(), shown.to_owned());
                         return Err(ModelError::HubUnreachable { name, endpoint, source });
                     }
                     std::thread::sleep(Duration::from_millis(200 << n_failures));

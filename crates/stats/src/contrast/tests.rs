@@ -71,6 +71,13 @@ fn the_same_twice_has_no_variance() {
     let own = run(draw(&mut rng, &vec![0.0; N as usize], 0.5));
     let terms = [term(1.0, vec![own.clone()]), term(-1.0, vec![own])];
     assert_eq!(contrast(&terms, 0.0), Err(StatsError::NoVariance));
+    // Sums over several runs do not cancel to the last bit.
+    for _ in 0..50 {
+        let runs: Vec<Stratum> =
+            [0.1, 0.4, 0.9].map(|shift| run(draw(&mut rng, &vec![0.0; N as usize], shift))).to_vec();
+        let terms = [term(1.0, runs.clone()), term(-1.0, runs)];
+        assert_eq!(contrast(&terms, 0.0), Err(StatsError::NoVariance));
+    }
 }
 
 /// Users keep their traits over runs: errors that took rows for independent would be far too small.
@@ -99,6 +106,6 @@ fn equivalence_and_how_many_users_it_takes() {
     assert!((found.within(0.05) - crate::normal::upper_tail(2.0)).abs() < 1e-12);
     assert!(found.within(0.005) > 0.5);
     // (2.326 + .842)^2 x .04 x 100.
-    assert_eq!(found.users_for(0.01, 0.01), Ok(Some(4015)));
-    assert_eq!(found.users_for(0.0, 0.01), Ok(None));
+    assert_eq!(found.users_for(0.01, 0.01, 0.8), Ok(Some(4015)));
+    assert_eq!(found.users_for(0.0, 0.01, 0.8), Ok(None));
 }

@@ -8,30 +8,38 @@ use userprint_model::hub;
 
 use crate::progress::Bar;
 
-/// Files that can be read; those that came from elsewhere go with this.
+/// Files that can be read; those that came from elsewhere go with this, once all are there.
 pub(super) struct Files {
     pub(super) paths: Vec<PathBuf>,
     brought: PathBuf,
+    is_whole: bool,
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // Where nothing came there is no such folder.
-        drop(std::fs::remove_dir_all(&self.brought));
+        // What has come of a download that broke off is where the next one goes on.
+        if self.is_whole {
+            // Where nothing came there is no such folder.
+            drop(std::fs::remove_dir_all(&self.brought));
+        }
     }
 }
 
 impl Files {
-    /// The files of these names, patterns and addresses, each once; what is elsewhere comes to a folder in this one.
+    /// The files of these names, patterns and addresses, each once; what is elsewhere comes to a folder in this one, in which
+    /// each address has its own.
     pub(super) fn of(names: &[PathBuf], folder: &Path) -> anyhow::Result<Self> {
-        let mut files = Self { paths: Vec::new(), brought: folder.join(".userprint-brought") };
-        for (number, name) in names.iter().enumerate() {
-            let to = files.brought.join(number.to_string());
-            let found = bring(&name.to_string_lossy(), &to)?.map_or_else(|| expanded(name), Ok)?;
+        let mut files =
+            Self { paths: Vec::new(), brought: folder.join(".userprint-brought"), is_whole: false };
+        for name in names {
+            let address = name.to_string_lossy();
+            let to = files.brought.join(&blake3::hash(address.as_bytes()).to_hex()[..16]);
+            let found = bring(&address, &to)?.map_or_else(|| expanded(name), Ok)?;
             files.paths.extend(found);
         }
         let mut seen = std::collections::BTreeSet::new();
         files.paths.retain(|file| seen.insert(file.clone()));
+        files.is_whole = true;
         Ok(files)
     }
 }

@@ -115,6 +115,7 @@ impl RecipeArgs {
         };
         let (records, counts) = preparation.run(&files, &self.out, &split, &mut Steps::default().show())?;
         if let Some(error) = failure.into_inner() {
+            std::fs::remove_file(self.out.join(userprint_data::relational::DOCUMENTS))?;
             return Err(error).context("a text has no tokens, so that its length is not known");
         }
         let documents = self.out.join(userprint_data::relational::DOCUMENTS);

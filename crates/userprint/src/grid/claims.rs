@@ -1,7 +1,7 @@
 //! Claims: each is reproduced, contradicted or undecided, by tests over users.
 
 use anyhow::Context;
-use userprint_stats::{Contrast, StatsError, Term, contrast, holm_adjusted, spearman};
+use userprint_stats::{Contrast, StatsError, Stratum, Term, contrast, holm_adjusted, pooled_auroc, spearman};
 
 use super::file::{Claim, GoesWith, Grid};
 use super::outcome::{ClaimOutcome, Verdict};
@@ -14,6 +14,9 @@ const DIRECTION: f64 = 0.01;
 const ALIKE: f64 = 0.05;
 /// How far apart AUROCs may be that are alike.
 const MARGIN: f64 = 0.05;
+
+/// The chance with which so many users as are said would decide a claim.
+const POWER: f64 = 0.8;
 
 /// A claim's tests, before those of others are looked at.
 struct Tested {
@@ -78,6 +81,19 @@ impl Tested {
         }
     }
 
+    /// Of two attacks that rank all users alike.
+    fn identical() -> Self {
+        Self {
+            estimate: 0.0,
+            interval: None,
+            p_value: 0.0,
+            opposite: 1.0,
+            level: ALIKE,
+            n_users: None,
+            needed: None,
+        }
+    }
+
     fn above_zero(found: &Contrast) -> anyhow::Result<Self> {
         Ok(Self {
             estimate: found.estimate,
@@ -86,7 +102,7 @@ impl Tested {
             opposite: found.below(0.0),
             level: DIRECTION,
             n_users: Some(found.n_users),
-            needed: found.users_for(found.estimate, DIRECTION)?,
+            needed: found.users_for(found.estimate, DIRECTION, POWER)?,
         })
     }
 
@@ -99,7 +115,8 @@ impl Tested {
             opposite: (2.0 * found.above(MARGIN).min(found.below(-MARGIN))).min(1.0),
             level: ALIKE,
             n_users: Some(found.n_users),
-            needed: found.users_for(MARGIN - found.estimate.abs(), ALIKE)?,
+            // Both tests must pass: each fails half as often.
+            needed: found.users_for(MARGIN - found.estimate.abs(), ALIKE, (1.0 + POWER) / 2.0)?,
         })
     }
 }
@@ -138,6 +155,8 @@ fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Test
     match contrast(&terms, constant) {
         Ok(found) if is_alike => Tested::alike(&found).map(Ok),
         Ok(found) => Tested::above_zero(&found).map(Ok),
+        Err(StatsError::NoVariance) if is_alike => Ok(Ok(Tested::identical())),
+        Err(StatsError::NoVariance) if claim.above_chance.is_some() => Ok(separated(&terms)),
         Err(
             why @ (StatsError::NoVariance
             | StatsError::TooFewValues { .. }
@@ -145,6 +164,30 @@ fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Test
         ) => Ok(Err(why.to_string())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The test of an attack without variance: where every run has all held-in users above all others, how rare that is among
+/// all ways to name so many held-in, in the run where it is least rare.
+fn separated(terms: &[Term]) -> Result<Tested, String> {
+    let runs = terms.iter().flat_map(|term| &term.strata);
+    let p_value = |run: &Stratum| {
+        let is_separated = pooled_auroc(std::slice::from_ref(run)).is_ok_and(|auroc| auroc == 1.0);
+        let n_held_in = run.held_in.iter().filter(|held_in| **held_in).count();
+        let n = run.held_in.len();
+        let share = |k: usize| (k + 1) as f64 / (n - n_held_in + k + 1) as f64;
+        is_separated.then(|| (0..n_held_in).map(share).product::<f64>())
+    };
+    let found = runs.map(p_value).collect::<Option<Vec<f64>>>();
+    let p_value = found.ok_or("all users have the same value")?.into_iter().fold(0.0, f64::max);
+    Ok(Tested {
+        estimate: 0.5,
+        interval: None,
+        p_value,
+        opposite: 1.0,
+        level: DIRECTION,
+        n_users: None,
+        needed: None,
+    })
 }
 
 /// A correlation at one seed.

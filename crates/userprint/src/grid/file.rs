@@ -124,6 +124,15 @@ impl Grid {
         if let Some(wrong) = self.variants.iter().find(|variant| !is_name(&variant.name)) {
             bail!("variant `{}`: expected letters, digits, blanks, `-`, `_` and `.` in its name", wrong.name);
         }
+        let folders: Vec<String> = self.variants.iter().map(|variant| self.run_name(&variant.name)).collect();
+        unique("run folder", folders.iter())?;
+        for (at, variant) in self.variants.iter().enumerate() {
+            let earlier: BTreeSet<&str> = self.variants[..at].iter().map(|own| own.name.as_str()).collect();
+            for name in runs_named(&variant.set).into_iter().chain(runs_named(&self.set)) {
+                known("earlier variant", name, &earlier)
+                    .with_context(|| format!("variant `{}` names {RUN}{name}", variant.name))?;
+            }
+        }
         let variants = unique("variant", self.variants.iter().map(|variant| &variant.name))?;
         let rows = unique("row", self.rows.iter().map(|row| &row.name))?;
         for row in &self.rows {
@@ -158,6 +167,12 @@ impl Grid {
             .with_context(|| format!("variant `{}`", variant.name))
     }
 
+    /// Whether variants differ in how the target is made alone.
+    pub(crate) fn is_of_mitigations(&self) -> bool {
+        let others = self.variants.iter().skip(1);
+        self.variants.len() > 1 && others.flat_map(|variant| variant.set.keys()).all(|key| key == "target")
+    }
+
     /// Name of the run folders of a variant.
     pub(crate) fn run_name(&self, variant: &str) -> String {
         format!("{}-{}", self.name, variant.replace(' ', "-"))
@@ -167,14 +182,7 @@ impl Grid {
 impl Variant {
     /// Whether its experiment can be read only once other variants have run.
     pub(crate) fn needs_runs(&self) -> bool {
-        fn names_a_run(table: &Table) -> bool {
-            table.values().any(|value| match value {
-                Value::Table(inner) => names_a_run(inner),
-                Value::String(text) => text.starts_with(RUN),
-                _ => false,
-            })
-        }
-        names_a_run(&self.set)
+        !runs_named(&self.set).is_empty()
     }
 }
 
@@ -201,6 +209,19 @@ impl Claim {
         let meant = self.grows_with_gap.iter().chain(self.goes_with.iter().map(|claim| &claim.variant));
         meant.into_iter().try_for_each(|variant| known("variant", variant, variants))
     }
+}
+
+/// The variants whose run folders a table names.
+fn runs_named(table: &Table) -> Vec<&str> {
+    let mut named = Vec::new();
+    for value in table.values() {
+        match value {
+            Value::Table(inner) => named.extend(runs_named(inner)),
+            Value::String(text) => named.extend(text.strip_prefix(RUN)),
+            _ => {}
+        }
+    }
+    named
 }
 
 fn unique<'n>(what: &str, names: impl Iterator<Item = &'n String>) -> anyhow::Result<BTreeSet<&'n str>> {

@@ -9,8 +9,6 @@ pub(crate) struct Outcome {
     pub(crate) schema: u32,
     /// Name of the grid.
     pub(crate) name: String,
-    /// Name of the corpus.
-    pub(crate) corpus: String,
     /// Version of userprint.
     pub(crate) version: String,
     /// Processor and number of threads.
@@ -25,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) n_held_out: u32,
     /// Parameters of the model.
     pub(crate) n_parameters: u64,
+    /// Whether variants differ in how the target is made alone.
+    pub(crate) is_of_mitigations: bool,
     /// The ways to make the target.
     pub(crate) variants: Vec<VariantOutcome>,
     /// The attacks.

@@ -79,12 +79,12 @@ fn variant<'o>(outcome: &'o Outcome, row: &RowOutcome) -> Option<&'o VariantOutc
 
 /// Which rule protects at least loss, and what none protects; none where there is nothing to choose.
 pub(super) fn recommendation(outcome: &Outcome) -> Option<String> {
-    let (first, others) = outcome.rows.split_first()?;
+    let (first, others) = outcome.rows.split_first().filter(|_| outcome.is_of_mitigations)?;
     let plain = variant(outcome, first)?;
     let others: Vec<(&RowOutcome, &VariantOutcome)> = others
         .iter()
         .filter_map(|row| Some((row, variant(outcome, row)?)))
-        .filter(|(row, own)| own.name != plain.name && row.variant == row.name)
+        .filter(|(row, own)| own.name != plain.name && row.variant == row.name && own.void.is_empty())
         .collect();
     if others.is_empty() {
         return None;
@@ -185,7 +185,7 @@ mod tests {
         let mut outcome = Outcome {
             schema: 1,
             name: "grid".to_owned(),
-            corpus: "corpus".to_owned(),
+            is_of_mitigations: true,
             version: String::new(),
             machine: String::new(),
             seeds: vec![1],

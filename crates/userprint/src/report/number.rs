@@ -35,7 +35,7 @@ pub(crate) fn interval(bounds: [f64; 2], digits: usize) -> String {
 }
 
 /// Two decimals for probabilities read together; three where two would make one look like 0, .5 or 1.
-pub(crate) fn digits_for(values: &[f64]) -> usize {
+pub(super) fn digits_for(values: &[f64]) -> usize {
     let hides =
         |v: &f64| [0.0, 0.5, 1.0].into_iter().any(|mark| *v != mark && (v - mark).abs() < 0.005 + 1e-12);
     if values.iter().any(hides) { 3 } else { 2 }
@@ -55,12 +55,12 @@ pub(crate) fn grouped(value: u64) -> String {
 }
 
 /// A rate in percent, as `0.1 %`.
-pub(crate) fn percent(rate: f64) -> String {
+pub(super) fn percent(rate: f64) -> String {
     format!("{}\u{a0}%", (rate * 1e8).round() / 1e6)
 }
 
 /// Seconds, as `0.04 s`, `12.3 s`, `4 min 05 s` or `1 h 02 min`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     if seconds < 0.95 {
         return format!("{seconds:.2} s");
     }
@@ -76,7 +76,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// A configuration name as words: `token_mean_likelihood_ratio` is `token mean likelihood ratio`.
-pub(crate) fn words(name: &str) -> String {
+pub(super) fn words(name: &str) -> String {
     name.replace(['_', '-'], " ")
 }
 

@@ -45,9 +45,11 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     let reference = read_scores(pipeline, score::REFERENCE, &examples)?;
     let training = TrainingRecord::read(&pipeline.folder.file(train::TARGET))?;
     check_models(&target, &reference, training.best_step)?;
-    let placebo = placebo(experiment, &examples, &reference)?;
-    let (auroc_curve, kept) = auroc_curve(pipeline, &examples, &reference, &training)?.into_iter().unzip();
-    let examples = mislabelled(examples, experiment);
+    let named = mislabelled(&examples, experiment);
+    let placebo = placebo(experiment, &named, &reference)?;
+    let (auroc_curve, kept) =
+        auroc_curve(pipeline, [&examples, &named], &reference, &training)?.into_iter().unzip();
+    let examples = named;
     let (users, scored) = join(&examples, target, reference)?;
 
     let headline = headline(experiment, &scored)?;
@@ -81,7 +83,8 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
 ///
 /// # Reference
 /// Kandpal et al., EMNLP 2024, Proposition 2: users that are mixed up can only be harder to tell apart.
-fn mislabelled(mut examples: Vec<AttackExample>, experiment: &Experiment) -> Vec<AttackExample> {
+fn mislabelled(examples: &[AttackExample], experiment: &Experiment) -> Vec<AttackExample> {
+    let mut examples = examples.to_vec();
     let mut rng = experiment.seed.named("label noise").rng();
     let n = (experiment.raw.attack.label_noise * examples.len() as f64).round() as usize;
     let chosen: Vec<usize> = index::sample(&mut rng, examples.len(), n).into_vec();
@@ -160,10 +163,11 @@ fn headline(experiment: &Experiment, scored: &ScoredExamples) -> anyhow::Result<
     Attack::new(experiment, statistic.name(), aggregate.to_string(), users)
 }
 
-/// The headline attack with each kept checkpoint in the place of the target, and what it says of each user.
+/// The headline attack with each kept checkpoint in the place of the target, and what it says of each user; tables are read
+/// under true names, and attacked under those that the attacker has.
 fn auroc_curve(
     pipeline: &Pipeline,
-    examples: &[AttackExample],
+    [examples, named]: [&[AttackExample]; 2],
     reference: &ScoreTable,
     training: &TrainingRecord,
 ) -> anyhow::Result<Vec<(AurocPoint, Vec<f64>)>> {
@@ -171,7 +175,7 @@ fn auroc_curve(
         let losses = training.curve.iter().find(|point| point.step == step);
         let epoch = losses.context("training.json has no losses at this step")?.epoch;
         let scores = read_scores(pipeline, &score::step_table(step), examples)?;
-        let (_, scored) = join(examples, scores, reference.clone())?;
+        let (_, scored) = join(named, scores, reference.clone())?;
         let Attack { result: found, users, .. } = headline(&pipeline.experiment, &scored)?;
         let auroc_interval = [found.auroc_interval.lower, found.auroc_interval.upper];
         Ok((AurocPoint { step, epoch, auroc: found.auroc, auroc_interval }, users.statistic))

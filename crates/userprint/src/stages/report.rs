@@ -11,14 +11,16 @@ use crate::results::Results;
 const REPORT: &str = "report.html";
 
 pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
-    let results = Results::read(pipeline.folder.path())?;
+    // An attack that another run made has that run's name.
+    let name = pipeline.experiment.raw.name.clone();
+    let results = Results { name, ..Results::read(pipeline.folder.path())? };
     let statistics = store::read_statistics(&pipeline.folder.file(attack::STATISTICS))?;
     let side = |wanted: bool| -> Vec<f64> {
         let rows = statistics.held_in.iter().zip(&statistics.statistic);
         rows.filter(|(held_in, _)| **held_in == wanted).map(|(_, statistic)| *statistic).collect()
     };
     let manifest = &pipeline.folder.manifest;
-    let stages = ["prepare", "pretrain", "train", "score", "attack"];
+    let stages = ["prepare", "pretrain", "score-reference", "train", "score", "attack"];
     let timings = stages.iter().filter_map(|name| {
         let record = manifest.stages.get(*name)?;
         Some(Timing { stage: (*name).to_owned(), wall_s: record.wall_s, note: record.note.clone() })

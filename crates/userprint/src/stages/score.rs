@@ -82,6 +82,7 @@ pub(crate) fn step_table(step: u64) -> String {
 }
 
 /// An attack example with its owner.
+#[derive(Clone)]
 pub(crate) struct AttackExample {
     pub(crate) user_id: UserId,
     pub(crate) example_id: ExampleId,
