@@ -124,8 +124,6 @@ impl Grid {
         if let Some(wrong) = self.variants.iter().find(|variant| !is_name(&variant.name)) {
             bail!("variant `{}`: expected letters, digits, blanks, `-`, `_` and `.` in its name", wrong.name);
         }
-        let folders: Vec<String> = self.variants.iter().map(|variant| self.run_name(&variant.name)).collect();
-        unique("run folder", folders.iter())?;
         for (at, variant) in self.variants.iter().enumerate() {
             let earlier: BTreeSet<&str> = self.variants[..at].iter().map(|own| own.name.as_str()).collect();
             for name in runs_named(&variant.set).into_iter().chain(runs_named(&self.set)) {
@@ -134,6 +132,8 @@ impl Grid {
             }
         }
         let variants = unique("variant", self.variants.iter().map(|variant| &variant.name))?;
+        let folders: Vec<String> = self.variants.iter().map(|variant| self.run_name(&variant.name)).collect();
+        unique("run folder", folders.iter())?;
         let rows = unique("row", self.rows.iter().map(|row| &row.name))?;
         for row in &self.rows {
             known("variant", &row.variant, &variants)?;
