@@ -109,9 +109,7 @@ impl Recipe {
         grid.insert("experiment".to_owned(), Value::String(experiment.display().to_string()));
         let seeds = own.seeds.iter().map(|&seed| Value::Integer(seed as i64));
         grid.insert("seeds".to_owned(), Value::Array(seeds.collect()));
-        let mut set = grid.get("set").and_then(Value::as_table).cloned().unwrap_or_default();
-        merge(&mut set, &own.set);
-        grid.insert("set".to_owned(), Value::Table(set));
+        grid.insert("sizes".to_owned(), Value::Table(own.set.clone()));
         Ok(toml::to_string(&grid)?)
     }
 
@@ -119,18 +117,6 @@ impl Recipe {
     pub(crate) fn claims(&self) -> Vec<&str> {
         let claims = self.grid.get("claims").and_then(Value::as_array);
         claims.into_iter().flatten().filter_map(|claim| claim.get("says")?.as_str()).collect()
-    }
-}
-
-/// Puts values in their places, tables by their own keys.
-fn merge(table: &mut Table, set: &Table) {
-    for (key, value) in set {
-        match (table.get_mut(key), value) {
-            (Some(Value::Table(own)), Value::Table(set)) => merge(own, set),
-            _ => {
-                table.insert(key.clone(), value.clone());
-            }
-        }
     }
 }
 
@@ -151,12 +137,5 @@ mod tests {
                 assert!(!own.seeds.is_empty() && own.minutes > 0.0, "{name}");
             }
         }
-    }
-
-    #[test]
-    fn a_scale_changes_what_it_names() {
-        let mut table: Table = toml::from_str("a.b = 1\na.c = 2").unwrap();
-        merge(&mut table, &toml::from_str("a.b = 3\nd = 4").unwrap());
-        assert_eq!(table, toml::from_str("a.b = 3\na.c = 2\nd = 4").unwrap());
     }
 }

@@ -56,9 +56,7 @@ impl Stage {
             Self::Report => "report",
         }
     }
-}
 
-impl Stage {
     /// The stages whose results this one's is made from; what it needs of earlier ones, their hashes cover.
     fn sources(self) -> &'static [Self] {
         match self {

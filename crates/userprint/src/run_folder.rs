@@ -29,6 +29,16 @@ pub(crate) struct Manifest {
     pub(crate) stages: BTreeMap<String, StageRecord>,
 }
 
+impl Manifest {
+    /// Reads that of a run folder.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{}: not a manifest", path.display()))
+    }
+}
+
 /// A model of the hub, pinned: a run goes on with the commit that it began with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HubRecord {
@@ -213,9 +223,7 @@ impl RunFolder {
 /// A stage of another run folder that is done, with its files as it left them.
 fn finished(folder: &Path, stage: &str, hash: Fingerprint) -> Option<StageRecord> {
     // A folder that cannot be read has nothing to give.
-    let text = fs::read_to_string(folder.join(MANIFEST)).ok()?;
-    let manifest: Manifest = serde_json::from_str(&text).ok()?;
-    let record = manifest.stages.get(stage)?.clone();
+    let record = Manifest::read(folder).ok()?.stages.remove(stage)?;
     (record.hash == hash.hex() && is_as_left(folder, &record)).then_some(record)
 }
 

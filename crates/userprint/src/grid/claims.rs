@@ -125,7 +125,7 @@ impl Tested {
 fn voided(grid: &Grid, runs: &Runs, claim: &Claim) -> usize {
     let rows = [&claim.more, &claim.less, &claim.above_chance];
     let rows = rows.into_iter().flatten().chain(claim.alike.iter().flatten());
-    let of_rows = rows.filter_map(|name| Some(&grid.rows.iter().find(|row| row.name == *name)?.variant));
+    let of_rows = rows.filter_map(|name| Some(&grid.row(name).ok()?.variant));
     let factor = claim.goes_with.as_ref().map(|claim| &claim.variant);
     let variants: Vec<&String> = of_rows.chain(&claim.grows_with_gap).chain(factor).collect();
     let is_meant = |run: &&Run| variants.contains(&&grid.variants[run.variant].name);
@@ -141,8 +141,7 @@ fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Test
         return goes_with(grid, runs, claim);
     }
     let term = |factor: f64, name: &String| -> anyhow::Result<Term> {
-        let row = grid.rows.iter().find(|row| row.name == *name).context("rows were checked")?;
-        Ok(Term { factor, strata: runs.strata(grid, row)? })
+        Ok(Term { factor, strata: runs.strata(grid, grid.row(name)?)? })
     };
     let (terms, constant, is_alike) = match (&claim.more, &claim.less, &claim.alike, &claim.above_chance) {
         (Some(more), Some(less), ..) => {
@@ -217,14 +216,10 @@ fn together(found: &[Correlated]) -> Tested {
     }
 }
 
-fn position(grid: &Grid, variant: &str) -> anyhow::Result<usize> {
-    grid.variants.iter().position(|own| own.name == variant).context("variants were checked")
-}
-
 /// Spearman's correlation of the gap of losses and the AUROC along kept checkpoints.
 fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Result<Tested, String>> {
     let mut found = Vec::new();
-    for run in runs.of_variant(position(grid, variant)?) {
+    for run in runs.of_variant(grid.position(variant)?) {
         let points = table::curve(&run.results);
         let gap: Vec<f64> = points.iter().map(|point| point.held_out_loss - point.held_in_loss).collect();
         let auroc: Vec<f64> = points.iter().map(|point| point.auroc).collect();
@@ -239,7 +234,7 @@ fn grows_with_gap(grid: &Grid, runs: &Runs, variant: &str) -> anyhow::Result<Res
 /// Spearman's correlation of a factor and the headline statistic among held-in users, p-values over all factors.
 fn goes_with(grid: &Grid, runs: &Runs, claim: &GoesWith) -> anyhow::Result<Result<Tested, String>> {
     let mut found = Vec::new();
-    for run in runs.of_variant(position(grid, &claim.variant)?) {
+    for run in runs.of_variant(grid.position(&claim.variant)?) {
         let factors = &run.results.exposure;
         let row = factors.iter().find(|row| row.factor == claim.factor).with_context(|| {
             let names: Vec<&str> = factors.iter().map(|row| row.factor.as_str()).collect();

@@ -25,6 +25,9 @@ pub(crate) struct Grid {
     /// What all variants change in the experiment.
     #[serde(default)]
     set: Table,
+    /// The same, after `set`: what a scale of the grid changes.
+    #[serde(default)]
+    sizes: Table,
     pub(crate) variants: Vec<Variant>,
     /// What is compared; without it each variant's headline attack.
     #[serde(default)]
@@ -126,7 +129,7 @@ impl Grid {
         }
         for (at, variant) in self.variants.iter().enumerate() {
             let earlier: BTreeSet<&str> = self.variants[..at].iter().map(|own| own.name.as_str()).collect();
-            for name in runs_named(&variant.set).into_iter().chain(runs_named(&self.set)) {
+            for name in [&variant.set, &self.set, &self.sizes].into_iter().flat_map(runs_named) {
                 known("earlier variant", name, &earlier)
                     .with_context(|| format!("variant `{}` names {RUN}{name}", variant.name))?;
             }
@@ -159,12 +162,23 @@ impl Grid {
             remove(&mut table, key).with_context(|| format!("variant `{}`", variant.name))?;
         }
         merge(&mut table, &self.set);
+        merge(&mut table, &self.sizes);
         merge(&mut table, &variant.set);
         point(&mut table, folder);
         table.insert("name".to_owned(), Value::String(self.run_name(&variant.name)));
         table.insert("seed".to_owned(), Value::Integer(i64::try_from(seed).context("a seed is below 2^63")?));
         RawExperiment::parse(&toml::to_string(&table)?, &self.experiment)
             .with_context(|| format!("variant `{}`", variant.name))
+    }
+
+    /// Where a variant stands.
+    pub(crate) fn position(&self, variant: &str) -> anyhow::Result<usize> {
+        self.variants.iter().position(|own| own.name == variant).context("variants were checked")
+    }
+
+    /// The row of a name.
+    pub(crate) fn row(&self, name: &str) -> anyhow::Result<&Row> {
+        self.rows.iter().find(|row| row.name == name).context("rows were checked")
     }
 
     /// Whether variants differ in how the target is made alone.
@@ -320,6 +334,13 @@ mod tests {
         assert!(says.contains("variant `none` is there twice"), "{says}");
         let says = error("[[variants]]\nname = \"last2\"\nunset = [\"target.nothing\"]");
         assert!(says.contains("unset names") && says.contains("nothing"), "{says}");
+    }
+
+    #[test]
+    fn a_table_changes_what_it_names() {
+        let mut table: Table = toml::from_str("a.b = 1\na.c = 2").unwrap();
+        merge(&mut table, &toml::from_str("a.b = 3\nd = 4").unwrap());
+        assert_eq!(table, toml::from_str("a.b = 3\na.c = 2\nd = 4").unwrap());
     }
 
     #[test]

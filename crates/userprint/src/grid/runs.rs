@@ -16,6 +16,7 @@ use crate::experiment::RawExperiment;
 use crate::pipeline::{Pipeline, Stage};
 use crate::results::Results;
 use crate::run_folder::Manifest;
+use crate::stages::attack::STATISTICS;
 
 /// What the command line changes in every run.
 #[derive(Clone, Debug, Default)]
@@ -92,9 +93,7 @@ impl Runs {
 
     /// One stratum a run: the users of a row and what its attack says of them.
     pub(crate) fn strata(&self, grid: &Grid, row: &Row) -> anyhow::Result<Vec<Stratum>> {
-        let variant = grid.variants.iter().position(|variant| variant.name == row.variant);
-        let variant = variant.context("rows were checked")?;
-        self.of_variant(variant).map(|run| self.stratum(run, row)).collect()
+        self.of_variant(grid.position(&row.variant)?).map(|run| self.stratum(run, row)).collect()
     }
 
     fn stratum(&self, run: &Run, row: &Row) -> anyhow::Result<Stratum> {
@@ -138,13 +137,11 @@ impl Runs {
 
 impl Run {
     fn read(variant: usize, folder: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(folder.join("manifest.json"))
-            .with_context(|| format!("{}: the manifest cannot be read", folder.display()))?;
         Ok(Self {
             variant,
             results: Results::read(folder)?,
-            manifest: serde_json::from_str(&text)?,
-            table: store::read_statistics(&folder.join("statistics.parquet"))?,
+            manifest: Manifest::read(folder)?,
+            table: store::read_statistics(&folder.join(STATISTICS))?,
         })
     }
 }
