@@ -267,6 +267,23 @@ pub enum AttackError {
         /// The least that is enough.
         needed: usize,
     },
+    /// A shadow model's statistics are not of the same users, in the same order.
+    #[error("the statistics under shadow model {shadow} are of other users than the target's")]
+    ShadowOfOtherUsers {
+        /// Its position.
+        shadow: usize,
+    },
+    /// All shadow models saw a user, or none did.
+    #[error(
+        "{} shadow model was trained on user {user_idx}, expected some that were and some that were not",
+        if *is_seen { "every" } else { "no" }
+    )]
+    OneSidedShadows {
+        /// The user.
+        user_idx: u32,
+        /// Whether all saw it.
+        is_seen: bool,
+    },
     /// A statistic would compare each shadow model with itself.
     #[error("`{statistic}` compares with the further references, which are the shadow models")]
     ShadowsAsReferences {

@@ -94,6 +94,86 @@ fn about_shadow(error: AttackError, index: usize) -> AttackError {
     }
 }
 
+/// How much likelier each user's statistic is under models that saw the user than under those that did not.
+///
+/// `shadows` are trained as the target was, each on users drawn anew; their `held_in` says whom they saw. Through a user's
+/// statistics under those that saw it goes one Gaussian, through the others another; the two variances are those of
+/// all users together, from so few models (the residuals of each side over its degrees of freedom), and each grows by the
+/// error of its mean. The answer is the logarithm of the ratio of densities at the target's statistic.
+///
+/// # Errors
+/// [`AttackError::ShadowOfOtherUsers`]; [`AttackError::OneSidedShadows`] for a user that all shadows saw, or none;
+/// [`AttackError::NoSpread`] where no side of a user has two shadows, or they never differ.
+///
+/// # Reference
+/// Carlini et al., arXiv:2112.03570, the online attack with one variance for all; Kandpal et al., EMNLP 2024, App. B, for users.
+/// ```
+/// use userprint_attack::UserStatistics;
+/// use userprint_attack::lira::lira_of_members;
+/// use userprint_core::UserIdx;
+/// let run = |held_in: bool, statistic: f64| UserStatistics {
+///     user: vec![UserIdx(0)], held_in: vec![held_in], statistic: vec![statistic], n_examples: vec![1],
+/// };
+/// let shadows = [run(true, 1.0), run(true, 3.0), run(false, -1.0), run(false, 1.0)];
+/// let found = lira_of_members(&run(true, 1.5), &shadows)?;
+/// // Means 2 and 0, variances 2 on both sides, each times 3/2: (1.5² - 0.5²) / 6.
+/// assert!((found.statistic[0] - 1.0 / 3.0).abs() < 1e-12);
+/// # Ok::<(), userprint_attack::AttackError>(())
+/// ```
+pub fn lira_of_members(
+    target: &UserStatistics,
+    shadows: &[UserStatistics],
+) -> Result<UserStatistics, AttackError> {
+    if let Some(shadow) = shadows.iter().position(|shadow| shadow.user != target.user) {
+        return Err(AttackError::ShadowOfOtherUsers { shadow });
+    }
+    let of_user = |row: usize, seen: bool| -> Result<Side, AttackError> {
+        let own = shadows.iter().filter(|shadow| shadow.held_in[row] == seen);
+        let values: Vec<f64> = own.map(|shadow| shadow.statistic[row]).collect();
+        let user_idx = target.user[row].0;
+        Side::new(&values).ok_or(AttackError::OneSidedShadows { user_idx, is_seen: !seen })
+    };
+    let side = |seen: bool| -> Result<Vec<Side>, AttackError> {
+        (0..target.user.len()).map(|row| of_user(row, seen)).collect()
+    };
+    let sides = [side(true)?, side(false)?];
+    let variances = [pooled_variance(&sides[0])?, pooled_variance(&sides[1])?];
+    let mut users = target.clone();
+    for (row, statistic) in users.statistic.iter_mut().enumerate() {
+        let log_density = |of: usize| {
+            let side = &sides[of][row];
+            let variance = variances[of] * (1.0 + 1.0 / side.n);
+            -0.5 * ((*statistic - side.mean).powi(2) / variance + variance.ln())
+        };
+        *statistic = log_density(0) - log_density(1);
+    }
+    Ok(users)
+}
+
+/// A user's statistics under the shadow models of one side.
+struct Side {
+    n: f64,
+    mean: f64,
+    /// Sum of squared distances from the mean.
+    squares: f64,
+}
+
+impl Side {
+    fn new(values: &[f64]) -> Option<Self> {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (!values.is_empty()).then_some(Self { n, mean, squares })
+    }
+}
+
+fn pooled_variance(sides: &[Side]) -> Result<f64, AttackError> {
+    let degrees: f64 = sides.iter().map(|side| side.n - 1.0).sum();
+    let variance = sides.iter().map(|side| side.squares).sum::<f64>() / degrees;
+    let is_spread = variance > 0.0 && variance.is_finite();
+    is_spread.then_some(variance).ok_or(AttackError::NoSpread { user_idx: None, variance })
+}
+
 /// A Gaussian through a user's statistics under the shadow models.
 struct Fit {
     mean: f64,
@@ -229,6 +309,51 @@ mod tests {
         assert_eq!(error(&tied, Spread::OfEachUser), expect);
         let expect = "the shadow models' statistics have variance 0, expected a finite one above 0";
         assert_eq!(error(&tied, Spread::Pooled), expect);
+    }
+
+    /// Users with levels of their own, and an effect of being seen: against the right answer, which knows level and spread.
+    #[test]
+    fn members_are_told_by_shadows_that_saw_them() {
+        let (n_users, effect, n_shadows) = (2000, 1.5, 16);
+        let mut rng = Seed(5).rng();
+        let level: Vec<f64> = (0..n_users).map(|_| 3.0 * normal(&mut rng)).collect();
+        let mut run = |draw: usize| {
+            let held_in: Vec<bool> = (0..n_users).map(|user| (user >> (draw / 2)) % 2 == draw % 2).collect();
+            let value = |(user, level): (usize, &f64)| {
+                level + normal(&mut rng) + if held_in[user] { effect } else { 0.0 }
+            };
+            let statistic = level.iter().enumerate().map(value).collect();
+            let user: Vec<UserIdx> = (0..n_users as u32).map(UserIdx).collect();
+            UserStatistics { user, held_in, statistic, n_examples: vec![1; n_users] }
+        };
+        let shadows: Vec<UserStatistics> = (0..n_shadows).map(&mut run).collect();
+        let target = run(18);
+        let found = lira_of_members(&target, &shadows).unwrap();
+        let auroc = |statistic: &[f64]| Roc::from_labels(statistic, &target.held_in).unwrap().auroc();
+        // Theory: Phi(effect / sqrt 2) = .856 knowing the level, less for the error of two means of eight;
+        // without shadows Phi(effect / sqrt(2 (1 + 9))) = .631. Standard errors are about .01.
+        let (with, without) = (auroc(&found.statistic), auroc(&target.statistic));
+        assert!((0.80..0.87).contains(&with) && (without - 0.631).abs() < 0.05, "{with} {without}");
+    }
+
+    #[test]
+    fn shadows_of_members_must_fit() {
+        let run = |user: u32, held_in: bool, statistic: f64| UserStatistics {
+            user: vec![UserIdx(user)],
+            held_in: vec![held_in],
+            statistic: vec![statistic],
+            n_examples: vec![1],
+        };
+        let target = run(4, true, 0.0);
+        let error = |shadows: &[UserStatistics]| lira_of_members(&target, shadows).unwrap_err().to_string();
+        assert!(
+            error(&[run(4, true, 1.0), run(5, false, 1.0)]).contains("shadow model 1 are of other users")
+        );
+        let expect =
+            "every shadow model was trained on user 4, expected some that were and some that were not";
+        assert_eq!(error(&[run(4, true, 1.0), run(4, true, 2.0)]), expect);
+        assert!(error(&[run(4, false, 1.0)]).starts_with("no shadow model was trained on user 4"));
+        assert!(error(&[run(4, true, 1.0), run(4, false, 2.0)]).contains("variance"));
     }
 
     #[test]

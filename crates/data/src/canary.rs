@@ -120,7 +120,7 @@ pub fn plant(
 
 /// Documents of a user that are neither reserved nor copies of what is.
 fn n_trainable(roles: &[Option<Role>], examples: &[Example]) -> usize {
-    let roles = canary_roles(roles, examples, Membership::HeldIn, None);
+    let roles = roles_as(Membership::HeldIn, roles, examples, None);
     roles.iter().filter(|role| **role == Some(Role::Train)).count()
 }
 
@@ -243,7 +243,7 @@ impl Texts {
                     example.text.clone_from(text);
                 }
                 changed.membership[user] = canary.membership;
-                roles = canary_roles(&roles, &examples, canary.membership, tiers[canary.tier].n_documents);
+                roles = roles_as(canary.membership, &roles, &examples, tiers[canary.tier].n_documents);
             }
             changed.roles.push(roles);
             rows.extend(examples.into_iter().map(|example| CorpusRow {
@@ -257,11 +257,12 @@ impl Texts {
     }
 }
 
-/// Roles of a canary: what was reserved stays so, of the rest it trains on as many as its tier says.
-fn canary_roles(
+/// Roles of a user whose membership is another now: what was reserved stays so, of the rest a held-in user trains on at most
+/// so many.
+pub(crate) fn roles_as(
+    membership: Membership,
     roles: &[Option<Role>],
     examples: &[Example],
-    membership: Membership,
     n_documents: Option<usize>,
 ) -> Vec<Option<Role>> {
     let both = || roles.iter().zip(examples);

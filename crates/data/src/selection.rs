@@ -7,7 +7,7 @@ use userprint_core::{
 };
 
 use crate::split::SaltedHash;
-use crate::{Corpus, CorpusError, Partition};
+use crate::{Corpus, CorpusError, NearDuplicates, Partition};
 
 /// The examples of one membership with one role; users without any are left out.
 ///
@@ -184,4 +184,35 @@ pub fn train_set(
         }
     }
     Ok(train_set)
+}
+
+/// Gives near-copies among a user's training examples the duplicate group of the one that they are copies of: of them all the one
+/// of lowest rank.
+///
+/// `examples` are those that the labels are of.
+///
+/// # Errors
+/// [`SourceError`] where a text cannot be read.
+///
+/// # Reference
+/// Approximate deduplication within the user, Kandpal et al., EMNLP 2024, Section 5.
+pub fn join_near_copies(
+    train: &mut TrainSet,
+    examples: &dyn ExampleSource,
+    near: &NearDuplicates,
+) -> Result<(), SourceError> {
+    let mut first = 0;
+    for user in 0..examples.users().len() {
+        let texts = examples.texts(UserIdx(user as u32))?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&at| train.rank[first + at]);
+        let ranked: Vec<&str> = order.iter().map(|&at| texts[at].as_str()).collect();
+        for (place, copy) in near.copies(&ranked, 0).into_iter().enumerate() {
+            if let Some(copy) = copy {
+                train.duplicate_group[first + order[place]] = train.duplicate_group[first + order[copy.of]];
+            }
+        }
+        first += texts.len();
+    }
+    Ok(())
 }

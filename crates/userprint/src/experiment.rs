@@ -1,8 +1,11 @@
 //! The experiment file: parsed once, checked once; nothing after it sees a string that means a choice.
 
 mod optimizer;
+#[cfg(test)]
+mod tests;
 mod training;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use userprint_attack::{Aggregate, Statistic, statistics};
 use userprint_core::{Detail, Seed};
 use userprint_data::relational::DOCUMENTS;
-use userprint_data::{CanaryTier, Columns, CopiesConfig, PopulationConfig, UserSplit};
+use userprint_data::{CanaryTier, Columns, CopiesConfig, NearDuplicates, PopulationConfig, UserSplit};
 use userprint_mitigate::{DataFilter, DpSampling, ExactDedup, Mitigation, UserCap};
 use userprint_model::{Bos, LongTexts, LoraConfig, ModelConfig, Precision, gpt_neo};
 use userprint_train::TrainSettings;
@@ -36,6 +39,9 @@ pub(crate) struct RawExperiment {
     pub(crate) target: RawTarget,
     pub(crate) score: RawScore,
     pub(crate) attack: RawAttack,
+    /// Which shadow of the split: who is held in is drawn anew, and all else stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shadow: Option<NonZeroU32>,
     /// Copies of training documents that are planted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) copies: Option<CopiesConfig>,
@@ -78,6 +84,9 @@ pub(crate) struct RawTarget {
     pub(crate) max_examples_per_user: Option<u32>,
     #[serde(default)]
     pub(crate) exact_dedup: bool,
+    /// Leaves out near-copies as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) near_dedup: Option<NearDuplicates>,
     pub(crate) lora: Option<LoraConfig>,
     pub(crate) training: RawTraining,
 }
@@ -429,7 +438,10 @@ impl RawReference {
 impl RawTarget {
     fn check(&self) -> anyhow::Result<TargetChoice> {
         let mut filters: Vec<Box<dyn DataFilter>> = Vec::new();
-        if self.exact_dedup {
+        if let Some(near) = &self.near_dedup {
+            near.check().context("target.near_dedup")?;
+        }
+        if self.exact_dedup || self.near_dedup.is_some() {
             filters.push(Box::new(ExactDedup));
         }
         if let Some(max_examples) = self.max_examples_per_user {
@@ -526,71 +538,4 @@ fn nearest_key(message: &str) -> String {
 fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let by_distance = names.map(|name| (strsim::osa_distance(found, name), name));
     by_distance.min().filter(|(distance, name)| *distance <= 2.max(name.len() / 3)).map(|(_, name)| name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMOKE: &str = include_str!("../../../xtask/recipes/experiments/smoke.toml");
-    const DESK: &str = include_str!("../../../xtask/recipes/experiments/desk.toml");
-
-    fn error_of(text: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("experiment.toml");
-        std::fs::write(&path, text).unwrap();
-        let error = RawExperiment::read(&path).and_then(RawExperiment::check).unwrap_err();
-        format!("{error:#}")
-    }
-
-    #[test]
-    fn recipes_and_the_example_parse() {
-        toml::from_str::<RawExperiment>(SMOKE).unwrap().check().unwrap();
-        let mut desk = toml::from_str::<RawExperiment>(DESK).unwrap();
-        desk.corpus.path = Some("corpus.parquet".into());
-        desk.check().unwrap();
-        toml::from_str::<RawExperiment>(include_str!("../example.toml")).unwrap().check().unwrap();
-    }
-
-    #[test]
-    fn unknown_key_names_the_nearest() {
-        let error = error_of(&SMOKE.replace("learning_rate", "learning_rat"));
-        assert!(error.contains("unknown field `learning_rat`"), "{error}");
-        assert!(error.ends_with("did you mean `learning_rate`?"), "{error}");
-    }
-
-    #[test]
-    fn unknown_name_names_the_nearest() {
-        let error = error_of(&SMOKE.replace("\"mean\"", "\"maen\""));
-        assert!(error.contains("attack.aggregate is `maen`, expected one of mean"), "{error}");
-        assert!(error.ends_with("did you mean `mean`?"), "{error}");
-    }
-
-    #[test]
-    fn out_of_range_names_key_and_range() {
-        let error = error_of(&SMOKE.replace("batch_size = 8", "batch_size = 0"));
-        assert!(error.contains("training]"), "{error}");
-        let error = error_of(&SMOKE.replace("public = 0.4", "public = 1.4"));
-        assert!(error.contains("[split]") && error.contains("public"), "{error}");
-    }
-
-    #[test]
-    fn checkpoints_are_kept_of_the_target_at_least_a_step_apart() {
-        let (reference, target) = SMOKE.split_once("[target.training]").unwrap();
-        let with = |text: &str, every: u32| {
-            text.replace("evaluations", &format!("checkpoint_every = {every}\nevaluations"))
-        };
-        let error = error_of(&format!("{reference}[target.training]{}", with(target, 0)));
-        assert_eq!(error, "[target.training]: checkpoint_every is 0, expected at least 1");
-        let error = error_of(&format!("{}[target.training]{target}", with(reference, 10)));
-        assert!(error.starts_with("[reference.training] has a `checkpoint_every`"), "{error}");
-    }
-
-    #[test]
-    fn a_corpus_is_a_file_or_synthetic() {
-        let error = error_of(
-            &SMOKE.replace("[corpus.synthetic]", "[corpus]\npath = \"x.parquet\"\n[corpus.synthetic]"),
-        );
-        assert!(error.contains("both `path` and `synthetic`"), "{error}");
-    }
 }

@@ -197,6 +197,9 @@ impl Pipeline {
         }
         match stage {
             Stage::Prepare => {
+                if let Some(draw) = raw.shadow {
+                    hash.add(format!("shadow {draw}"));
+                }
                 if let Some(copies) = raw.copies {
                     hash.add(serde_json::to_string(&copies)?);
                 }

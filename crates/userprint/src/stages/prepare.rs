@@ -8,6 +8,7 @@ use userprint_core::{Membership, Role, Tokenize};
 use userprint_data::relational::NEAR_DUPLICATES;
 use userprint_data::{
     CanaryTier, Columns, Corpus, CorpusError, Partition, Planted, Population, partition, plant, read_corpus,
+    shadow,
 };
 use userprint_model::HfTokenizer;
 
@@ -98,6 +99,10 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
         has(Role::Attack) && has(Role::Validation),
         "the split has no example for the attack or none for validation: split with `--attack` and `--validation` above 0"
     );
+    let partition = match experiment.raw.shadow {
+        Some(draw) => shadow(&corpus, &partition, draw, seed.named("shadow"))?,
+        None => partition,
+    };
     let (corpus, partition) = match &experiment.raw.copies {
         Some(copies) => copies.plant(&corpus, &partition, seed.named("copies"))?,
         None => (corpus, partition),

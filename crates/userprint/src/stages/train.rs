@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use userprint_core::{Fingerprint, Membership, Role};
-use userprint_data::{Corpus, Selection, train_set};
+use userprint_data::{Corpus, Selection, join_near_copies, train_set};
 use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
@@ -27,7 +27,10 @@ pub(crate) fn examples<'c>(
 ) -> anyhow::Result<(Selection<'c>, Vec<u32>)> {
     let partition = prepare::read(pipeline)?;
     let mut examples = Selection::new(corpus, &partition, Membership::HeldIn, Role::Train)?;
-    let labels = train_set(corpus, &partition, Membership::HeldIn)?;
+    let mut labels = train_set(corpus, &partition, Membership::HeldIn)?;
+    if let Some(near) = &pipeline.experiment.raw.target.near_dedup {
+        join_near_copies(&mut labels, &examples, near)?;
+    }
     let seed = pipeline.experiment.seed.named("train").named("filters");
     let keep = pipeline.experiment.target.mitigation.keep(&labels, seed);
     examples.retain(&keep);
