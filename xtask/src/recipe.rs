@@ -129,7 +129,8 @@ mod tests {
         for name in names().unwrap() {
             let recipe = Recipe::read(&name).unwrap();
             assert!(recipe.scales().count() > 0, "{name}");
-            assert!(!recipe.claims().is_empty(), "{name} claims nothing");
+            let describes_corpus = recipe.grid.get("describes_corpus").is_some();
+            assert!(describes_corpus || !recipe.claims().is_empty(), "{name} claims nothing");
             for (scale, own) in recipe.scales() {
                 let grid: Table = toml::from_str(&recipe.grid(&name, scale).unwrap()).unwrap();
                 let experiment = grid["experiment"].as_str().unwrap();

@@ -42,4 +42,4 @@ pub use pooled::{Stratum, pooled_auroc, pooled_interval};
 pub use rank_test::{Alternative, RankTest, mann_whitney};
 pub use roc::{Roc, RocPoint};
 pub use sequential::{Decision, Sprt};
-pub use t_test::{TTest, welch};
+pub use t_test::{TTest, one_sample_t, welch};

@@ -1,5 +1,6 @@
 //! Welch's t-test: whether held-in values are higher on average than held-out ones.
 
+use crate::column::check_column;
 use crate::rank_test::joined;
 use crate::roc::check_sides;
 use crate::student::upper_tail;
@@ -48,6 +49,40 @@ pub fn welch(held_in: &[f64], held_out: &[f64], alternative: Alternative) -> Res
         share * share / (of_held_in.n - 1.0) + (1.0 - share) * (1.0 - share) / (of_held_out.n - 1.0);
     let t = (of_held_in.mean - of_held_out.mean) / (a + b).sqrt();
     let degrees_of_freedom = inverse_freedom.recip();
+    let tail =
+        |t: f64| upper_tail(t, degrees_of_freedom).filter(|_| t.is_finite()).ok_or(StatsError::Overflow);
+    let p_value = joined(alternative, tail(t)?, tail(-t)?);
+    Ok(TTest { t, degrees_of_freedom, p_value })
+}
+
+/// Student's t-test of whether a mean is above 0, as that of differences between pairs.
+///
+/// `t = mean / (s / sqrt(n))` with `n - 1` degrees of freedom; [`Alternative::Greater`] is a mean above 0.
+///
+/// # Errors
+/// [`StatsError::EmptyColumn`], [`StatsError::NotFiniteInColumn`], [`StatsError::TooFewRows`] below 2,
+/// [`StatsError::NoVariance`] where all values are alike, [`StatsError::Overflow`] where squares are beyond `f64`.
+///
+/// # Reference
+/// Student, Biometrika 6(1), 1908.
+/// ```
+/// use userprint_stats::{Alternative, one_sample_t};
+/// let test = one_sample_t(&[1.0, 2.0, 3.0], Alternative::Greater)?;
+/// assert!((test.t - 12f64.sqrt()).abs() < 1e-12 && test.degrees_of_freedom == 2.0);
+/// // With 2 degrees of freedom the tail is (1 - t / sqrt(2 + t²)) / 2.
+/// assert!((test.p_value - (1.0 - (12.0f64 / 14.0).sqrt()) / 2.0).abs() < 1e-12);
+/// # Ok::<(), userprint_stats::StatsError>(())
+/// ```
+pub fn one_sample_t(values: &[f64], alternative: Alternative) -> Result<TTest, StatsError> {
+    check_column("values", values)?;
+    if values.len() < 2 {
+        return Err(StatsError::TooFewRows { found: values.len(), needed: 2 });
+    }
+    let Moments { n, mean, variance_of_mean } = Moments::new(Side::HeldIn, values)?;
+    if variance_of_mean == 0.0 {
+        return Err(StatsError::NoVariance);
+    }
+    let (t, degrees_of_freedom) = (mean / variance_of_mean.sqrt(), n - 1.0);
     let tail =
         |t: f64| upper_tail(t, degrees_of_freedom).filter(|_| t.is_finite()).ok_or(StatsError::Overflow);
     let p_value = joined(alternative, tail(t)?, tail(-t)?);

@@ -1,7 +1,9 @@
 //! `userprint mitigate`: one experiment in variants, compared user by user, with claims that can fail.
 
 mod claims;
+mod corpus;
 mod file;
+mod findings;
 mod outcome;
 mod page;
 mod plots;
@@ -18,6 +20,7 @@ use self::file::Grid;
 use self::outcome::{Outcome, Verdict};
 use self::runs::{Changes, Runs};
 use crate::backend::BackendName;
+use crate::pipeline::machine;
 use crate::run_folder::write_file;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -85,7 +88,10 @@ impl MitigateArgs {
         grid.name = self.name.unwrap_or(grid.name);
         let changes = Changes { corpus_path: self.corpus_path, backend: self.backend, offline: self.offline };
         let runs = Runs::of(&grid, &self.runs, &changes)?;
-        let outcome = outcome(&grid, &runs)?;
+        let mut outcome = outcome(&grid, &runs)?;
+        if grid.describes_corpus {
+            outcome.corpus = Some(corpus::describe(&runs::plain_experiment(&grid, &changes)?)?);
+        }
         let out = self.out.unwrap_or_else(|| self.runs.join(&grid.name));
         std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot be created", out.display()))?;
         let plots = plots::plots(&outcome)?;
@@ -102,20 +108,22 @@ impl MitigateArgs {
 }
 
 fn outcome(grid: &Grid, runs: &Runs) -> anyhow::Result<Outcome> {
-    let first = runs.runs.first().context("a grid has runs")?;
+    let first = runs.runs.first();
+    let users = first.map(|run| &run.results.users);
     Ok(Outcome {
         schema: 1,
         name: grid.name.clone(),
-        version: first.manifest.version.clone(),
-        machine: first.manifest.machine.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: machine(),
         seeds: grid.seeds.clone(),
         wall_s: runs.wall_s(),
-        n_held_in: first.results.users.held_in,
-        n_held_out: first.results.users.held_out,
-        n_parameters: first.results.model.n_parameters,
+        n_held_in: users.map_or(0, |users| users.held_in),
+        n_held_out: users.map_or(0, |users| users.held_out),
+        n_parameters: first.map_or(0, |run| run.results.model.n_parameters),
         is_of_mitigations: grid.is_of_mitigations(),
         variants: table::variants(grid, runs),
         rows: table::rows(grid, runs)?,
         claims: claims::judge(grid, runs)?,
+        corpus: None,
     })
 }

@@ -323,7 +323,7 @@ pub(crate) fn hash_of_checkpoint(folder: &Path) -> anyhow::Result<String> {
 }
 
 /// The processor's name and how many threads there are.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info

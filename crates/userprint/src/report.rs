@@ -3,7 +3,7 @@
 //! The page loads nothing and is a pure function of its input. No user's text or id reaches it.
 
 mod auroc_curve;
-mod bounds;
+pub(crate) mod bounds;
 pub(crate) mod canvas;
 mod histogram;
 mod knowledge;
@@ -353,6 +353,7 @@ mod tests {
             }],
             attacks_left_out: left_out(),
             exposure: exposure(),
+            exact: Vec::new(),
             bounds: bounds(),
             knowledge: knowledge(),
             sequential: SequentialSummary::default(),

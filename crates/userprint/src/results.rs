@@ -61,6 +61,9 @@ pub(crate) struct Results {
     pub(crate) exposure: Vec<FactorRow>,
     /// Proposition 1's bounds of each held-in user, by measured value; no user is named.
     pub(crate) bounds: Vec<BoundRow>,
+    /// The same where the users' distributions are known, by exact exposure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exact: Vec<ExactRow>,
     /// AUROC by number of attack examples.
     pub(crate) knowledge: Vec<KnowledgePoint>,
     /// The attack one example at a time.
@@ -190,6 +193,22 @@ pub(crate) struct BoundRow {
     pub(crate) upper: f64,
     /// Whether the measured value lies between them.
     pub(crate) is_inside: bool,
+}
+
+/// Proposition 1 for one held-in user of a synthetic population, nats per example: means over its attack examples, with the
+/// mixture of all held-in users' distributions in the place of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ExactRow {
+    /// The user's share of the fine-tuning examples.
+    pub(crate) share: f64,
+    /// `log share + log r`, where `r` is the likelihood under the user over that under all others.
+    pub(crate) lower: f64,
+    /// Log-likelihood under the mixture less that under the mixture of all others.
+    pub(crate) exposure: f64,
+    /// `share (r - 1)`.
+    pub(crate) upper: f64,
+    /// Log-likelihood under the target less that under the reference.
+    pub(crate) measured: f64,
 }
 
 /// AUROC with so many attack examples a user.

@@ -12,8 +12,17 @@ use crate::project_root;
 use crate::recipe::{self, Recipe};
 
 /// Files that a grid leaves and that are kept.
-const KEPT: [&str; 6] =
-    ["grid.json", "page.md", "exposure.svg", "trade-off.svg", "training.svg", "knowledge.svg"];
+const KEPT: [&str; 9] = [
+    "grid.json",
+    "page.md",
+    "exposure.svg",
+    "trade-off.svg",
+    "training.svg",
+    "knowledge.svg",
+    "bounds.svg",
+    "documents.svg",
+    "words.svg",
+];
 
 /// When, from what and how it was found, beside the files of a grid.
 const ABOUT: &str = "about.md";
@@ -95,7 +104,9 @@ fn claims() -> anyhow::Result<String> {
          A direction is *reproduced* where a one-sided test over users, paired where users are the same, has p at most .01; \
          \"no effect\" where two one-sided tests at .05 show less than .05 of AUROC. *Contradicted* is the opposite at .01, \
          by Holm's method within the recipe. Claims about the gap of losses are over checkpoints of each run instead, which are \
-         taken as independent though they are not. All else is *undecided*; the number is of users that would decide it four \
+         taken as independent though they are not. Audits guess a third of the canaries in and a third out; users are detected \
+         where the least adjusted p-value of a held-in one is at most the rate; losses are those of held-out users, by a paired \
+         t-test. All else is *undecided*; the number is of users that would decide it four \
          times in five, if they are like those at hand."
             .to_owned(),
         "| recipe | claim | corpus | verdict | users, needed |\n|---|---|---|---|---|".to_owned(),

@@ -4,12 +4,13 @@ use anyhow::Context;
 use userprint_stats::{Contrast, StatsError, Stratum, Term, contrast, holm_adjusted, pooled_auroc, spearman};
 
 use super::file::{Claim, GoesWith, Grid};
+use super::findings;
 use super::outcome::{ClaimOutcome, Verdict};
 use super::runs::{Run, Runs};
 use super::table;
 
 /// The level at which a direction holds, and at which anything is contradicted.
-const DIRECTION: f64 = 0.01;
+pub(super) const DIRECTION: f64 = 0.01;
 /// The level at which two AUROCs are alike.
 const ALIKE: f64 = 0.05;
 /// How far apart AUROCs may be that are alike.
@@ -19,14 +20,16 @@ const MARGIN: f64 = 0.05;
 const POWER: f64 = 0.8;
 
 /// A claim's tests, before those of others are looked at.
-struct Tested {
-    estimate: f64,
-    interval: Option<[f64; 2]>,
-    p_value: f64,
-    opposite: f64,
-    level: f64,
-    n_users: Option<usize>,
-    needed: Option<u64>,
+pub(super) struct Tested {
+    pub(super) estimate: f64,
+    pub(super) interval: Option<[f64; 2]>,
+    pub(super) p_value: f64,
+    pub(super) opposite: f64,
+    pub(super) level: f64,
+    pub(super) n_users: Option<usize>,
+    pub(super) needed: Option<u64>,
+    /// What was found, in the place of the numbers.
+    pub(super) found: Option<String>,
 }
 
 /// Judges all claims of a grid.
@@ -54,6 +57,7 @@ pub(super) fn judge(grid: &Grid, runs: &Runs) -> anyhow::Result<Vec<ClaimOutcome
             n_users: None,
             n_users_needed: None,
             undefined: Some(why),
+            found: None,
         },
     };
     Ok(grid.claims.iter().zip(tests).map(outcome).collect())
@@ -71,13 +75,14 @@ impl Tested {
         ClaimOutcome {
             says: claim.says.clone(),
             verdict,
-            estimate: Some(self.estimate),
+            estimate: self.found.is_none().then_some(self.estimate),
             interval: self.interval,
-            p_value: Some(self.p_value),
+            p_value: self.found.is_none().then_some(self.p_value),
             opposite_p_value: Some(opposite),
             n_users: self.n_users,
             n_users_needed: self.needed.filter(|_| verdict == Verdict::Undecided),
             undefined: None,
+            found: self.found,
         }
     }
 
@@ -91,6 +96,7 @@ impl Tested {
             level: ALIKE,
             n_users: None,
             needed: None,
+            found: None,
         }
     }
 
@@ -103,6 +109,7 @@ impl Tested {
             level: DIRECTION,
             n_users: Some(found.n_users),
             needed: found.users_for(found.estimate, DIRECTION, POWER)?,
+            found: None,
         })
     }
 
@@ -117,23 +124,25 @@ impl Tested {
             n_users: Some(found.n_users),
             // Both tests must pass: each fails half as often.
             needed: found.users_for(MARGIN - found.estimate.abs(), ALIKE, (1.0 + POWER) / 2.0)?,
+            found: None,
         })
     }
 }
 
 /// How many of the runs that a claim is about must not be used.
 fn voided(grid: &Grid, runs: &Runs, claim: &Claim) -> usize {
-    let rows = [&claim.more, &claim.less, &claim.above_chance];
-    let rows = rows.into_iter().flatten().chain(claim.alike.iter().flatten());
-    let of_rows = rows.filter_map(|name| Some(&grid.row(name).ok()?.variant));
-    let factor = claim.goes_with.as_ref().map(|claim| &claim.variant);
-    let variants: Vec<&String> = of_rows.chain(&claim.grows_with_gap).chain(factor).collect();
+    let of_rows = claim.rows().filter_map(|name| grid.row(name).ok());
+    let of_rows = of_rows.flat_map(|row| [&row.variant].into_iter().chain(&row.shadows));
+    let variants: Vec<&String> = of_rows.chain(claim.variants()).collect();
     let is_meant = |run: &&Run| variants.contains(&&grid.variants[run.variant].name);
     runs.runs.iter().filter(is_meant).filter(|run| !run.results.void.is_empty()).count()
 }
 
 /// The test of a claim, or why there is none.
 fn tested(grid: &Grid, runs: &Runs, claim: &Claim) -> anyhow::Result<Result<Tested, String>> {
+    if let Some(found) = findings::tested(grid, runs, claim)? {
+        return Ok(found);
+    }
     if let Some(variant) = &claim.grows_with_gap {
         return grows_with_gap(grid, runs, variant);
     }
@@ -186,18 +195,19 @@ fn separated(terms: &[Term]) -> Result<Tested, String> {
         level: DIRECTION,
         n_users: None,
         needed: None,
+        found: None,
     })
 }
 
 /// A correlation at one seed.
-struct Correlated {
-    coefficient: f64,
+pub(super) struct Correlated {
+    pub(super) coefficient: f64,
     /// Two-sided.
-    p_value: f64,
+    pub(super) p_value: f64,
 }
 
 /// The mean correlation over seeds; of the p-values the largest, as the users are the same at all seeds.
-fn together(found: &[Correlated]) -> Tested {
+pub(super) fn together(found: &[Correlated]) -> Tested {
     let largest = |sign: f64| {
         let one_sided = found.iter().map(|own| match own.coefficient * sign > 0.0 {
             true => own.p_value / 2.0,
@@ -213,6 +223,7 @@ fn together(found: &[Correlated]) -> Tested {
         level: DIRECTION,
         n_users: None,
         needed: None,
+        found: None,
     }
 }
 

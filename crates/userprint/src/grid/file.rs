@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::experiment::RawExperiment;
@@ -28,6 +28,10 @@ pub(crate) struct Grid {
     /// The same, after `set`: what a scale of the grid changes.
     #[serde(default)]
     sizes: Table,
+    /// Whether the corpus is described too; then there may be no variants.
+    #[serde(default)]
+    pub(crate) describes_corpus: bool,
+    #[serde(default)]
     pub(crate) variants: Vec<Variant>,
     /// What is compared; without it each variant's headline attack.
     #[serde(default)]
@@ -54,7 +58,7 @@ pub(crate) struct Variant {
 }
 
 /// One attack on one variant.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -63,12 +67,15 @@ pub(crate) struct Row {
     pub(crate) statistic: Option<String>,
     /// Canary users of this tier alone, counted from 0.
     pub(crate) canary: Option<usize>,
+    /// Variants that are shadow models: the attack is then their likelihood ratio of the statistic.
+    #[serde(default)]
+    pub(crate) shadows: Vec<String>,
     /// AUROC as published.
     pub(crate) published: Option<f64>,
 }
 
 /// What should hold of the rows: one of the ways to say it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claim {
     /// In words.
@@ -87,14 +94,35 @@ pub(crate) struct Claim {
     pub(crate) grows_with_gap: Option<String>,
     /// A factor of users that goes with the headline statistic among held-in users.
     pub(crate) goes_with: Option<GoesWith>,
+    /// A row of canaries whose audit bounds epsilon from below by so much.
+    pub(crate) leaks: Option<Leaks>,
+    /// A row of canaries whose audit does not refute what their training promises.
+    pub(crate) keeps_promise: Option<String>,
+    /// A variant whose held-in users are detected, some of them, at the false discovery rate of its attack.
+    pub(crate) detects: Option<String>,
+    /// A variant on a synthetic population in which Proposition 1's bounds hold for every held-in user.
+    pub(crate) bounds_hold: Option<String>,
+    /// A variant on a synthetic population whose statistic grows with the exposure that is exact.
+    pub(crate) follows_exact: Option<String>,
+    /// Two variants, of which the first has the lower loss on attack documents of held-out users.
+    pub(crate) lower_loss: Option<[String; 2]>,
 }
 
 /// A factor of users, as `results.json` names it, in a variant.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoesWith {
     pub(crate) variant: String,
     pub(crate) factor: String,
+}
+
+/// An epsilon of users below which a training is shown not to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Leaks {
+    /// A row of canaries.
+    pub(crate) row: String,
+    pub(crate) epsilon: f64,
 }
 
 impl Grid {
@@ -109,9 +137,7 @@ impl Grid {
             let row = |variant: &Variant| Row {
                 name: variant.name.clone(),
                 variant: variant.name.clone(),
-                statistic: None,
-                canary: None,
-                published: None,
+                ..Row::default()
             };
             grid.rows = grid.variants.iter().map(row).collect();
         }
@@ -120,7 +146,10 @@ impl Grid {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        ensure!(!self.variants.is_empty(), "[[variants]] is missing, expected at least one");
+        ensure!(
+            self.describes_corpus || !self.variants.is_empty(),
+            "[[variants]] is missing, expected at least one"
+        );
         ensure!(!self.seeds.is_empty(), "seeds is empty, expected at least one");
         // Run folders are named by them.
         let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c));
@@ -139,10 +168,19 @@ impl Grid {
         unique("run folder", folders.iter())?;
         let rows = unique("row", self.rows.iter().map(|row| &row.name))?;
         for row in &self.rows {
-            known("variant", &row.variant, &variants)?;
+            for variant in [&row.variant].into_iter().chain(&row.shadows) {
+                known("variant", variant, &variants)?;
+            }
         }
         for claim in &self.claims {
             claim.check(&variants, &rows).with_context(|| format!("the claim {:?}", claim.says))?;
+            if let Some(name) = claim.audited().filter(|name| {
+                self.rows
+                    .iter()
+                    .any(|row| row.name == **name && (row.canary.is_none() || !row.shadows.is_empty()))
+            }) {
+                bail!("the claim {:?} is of an audit, and row `{name}` is not of canaries alone", claim.says);
+            }
         }
         Ok(())
     }
@@ -194,6 +232,11 @@ impl Grid {
 }
 
 impl Variant {
+    /// The experiment as it is.
+    pub(crate) fn unchanged(name: &str) -> Self {
+        Self { name: name.to_owned(), set: Table::new(), unset: Vec::new() }
+    }
+
     /// Whether its experiment can be read only once other variants have run.
     pub(crate) fn needs_runs(&self) -> bool {
         !runs_named(&self.set).is_empty()
@@ -208,20 +251,39 @@ impl Claim {
             self.above_chance.is_some(),
             self.grows_with_gap.is_some(),
             self.goes_with.is_some(),
+            self.leaks.is_some(),
+            self.keeps_promise.is_some(),
+            self.detects.is_some(),
+            self.bounds_hold.is_some(),
+            self.follows_exact.is_some(),
+            self.lower_loss.is_some(),
         ];
         ensure!(
             ways.iter().filter(|way| **way).count() == 1 && self.more.is_some() == self.less.is_some(),
-            "it needs one of `more` with `less`, `alike`, `above_chance`, `grows_with_gap` and \
-             `goes_with`"
+            "it needs one of `more` with `less`, `alike`, `above_chance`, `grows_with_gap`, `goes_with`, `leaks`, \
+             `keeps_promise`, `detects`, `bounds_hold`, `follows_exact` and `lower_loss`"
         );
         ensure!(self.factor.is_none() || self.less.is_some(), "a factor is of `more` and `less` alone");
-        let named = [&self.more, &self.less, &self.above_chance];
-        let named = named.into_iter().flatten().chain(self.alike.iter().flatten());
-        for row in named {
-            known("row", row, rows)?;
-        }
-        let meant = self.grows_with_gap.iter().chain(self.goes_with.iter().map(|claim| &claim.variant));
-        meant.into_iter().try_for_each(|variant| known("variant", variant, variants))
+        self.rows().try_for_each(|row| known("row", row, rows))?;
+        self.variants().try_for_each(|variant| known("variant", variant, variants))
+    }
+
+    /// The row whose audit it is about.
+    fn audited(&self) -> Option<&String> {
+        self.keeps_promise.as_ref().or(self.leaks.as_ref().map(|leaks| &leaks.row))
+    }
+
+    /// The rows that it names.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &String> {
+        let named = [self.more.as_ref(), self.less.as_ref(), self.above_chance.as_ref(), self.audited()];
+        named.into_iter().flatten().chain(self.alike.iter().flatten())
+    }
+
+    /// The variants that it names itself.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &String> {
+        let factor = self.goes_with.as_ref().map(|claim| &claim.variant);
+        let named = [&self.grows_with_gap, &self.detects, &self.bounds_hold, &self.follows_exact];
+        named.into_iter().flatten().chain(factor).chain(self.lower_loss.iter().flatten())
     }
 }
 

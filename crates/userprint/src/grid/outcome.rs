@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::results::ExactRow;
+
 /// What a grid found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
@@ -31,6 +33,33 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<RowOutcome>,
     /// The claims.
     pub(crate) claims: Vec<ClaimOutcome>,
+    /// The corpus, where it was to be described.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corpus: Option<CorpusOutcome>,
+}
+
+/// What a corpus is, before it is split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CorpusOutcome {
+    pub(crate) n_users: u64,
+    /// Users with as many documents as a split keeps.
+    pub(crate) n_kept_users: u64,
+    /// The fewest documents of a user that a split keeps.
+    pub(crate) min_documents: u64,
+    pub(crate) n_documents: u64,
+    pub(crate) n_words: u64,
+    /// Documents a user at the percentiles 0, 25, 50, 75 and 100.
+    pub(crate) documents: [u64; 5],
+    /// Words a document at the same.
+    pub(crate) words: [u64; 5],
+    /// Documents that repeat an earlier one of their user.
+    pub(crate) n_copies: u64,
+    /// Documents that are near-copies of an earlier one of their user.
+    pub(crate) n_near_copies: u64,
+    /// How many users have up to twice so many documents, less one: powers of 2.
+    pub(crate) users_by_documents: Vec<(u64, u64)>,
+    /// The same of documents by words.
+    pub(crate) documents_by_words: Vec<(u64, u64)>,
 }
 
 /// One way to make the target: means over seeds.
@@ -49,12 +78,18 @@ pub(crate) struct VariantOutcome {
     pub(crate) train_s: f64,
     /// Epsilon that the training promises, and whether to users.
     pub(crate) promise: Option<(f64, bool)>,
+    /// Standard deviation of the noise on a step's mean gradient, in clip norms, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) noise: Option<f64>,
     /// Why runs must not be used.
     pub(crate) void: Vec<String>,
     /// The attack and the losses along training, of each seed, where checkpoints were kept.
     pub(crate) curves: Vec<Vec<CurvePoint>>,
     /// AUROC by number of attack examples: means over seeds.
     pub(crate) knowledge: Vec<(u32, f64)>,
+    /// Proposition 1 of each held-in user of a synthetic population, in the first run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exact: Vec<ExactRow>,
 }
 
 /// The attack and the losses at one kept checkpoint.
@@ -83,6 +118,23 @@ pub(crate) struct RowOutcome {
     /// AUROC less that of the first row, with its 95 % interval over users; none for the first, or where they are one.
     pub(crate) difference: Option<(f64, [f64; 2])>,
     pub(crate) published: Option<f64>,
+    /// What the coins of canaries certify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditOutcome>,
+}
+
+/// A lower bound on epsilon of users, from canaries that coins included; runs pooled.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AuditOutcome {
+    pub(crate) n_canaries: u64,
+    pub(crate) n_guesses: u64,
+    pub(crate) n_correct: u64,
+    /// Delta of the bounds.
+    pub(crate) delta: f64,
+    /// The bound at significance .05.
+    pub(crate) epsilon: f64,
+    /// The bound at significance .001.
+    pub(crate) epsilon_strict: f64,
 }
 
 /// What became of a claim.
@@ -116,4 +168,7 @@ pub(crate) struct ClaimOutcome {
     pub(crate) n_users_needed: Option<u64>,
     /// Why there is no test.
     pub(crate) undefined: Option<String>,
+    /// What was found, where the claim is not about AUROCs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
 }

@@ -1,21 +1,28 @@
 //! A grid as a page of Markdown.
 
-use super::outcome::{Outcome, RowOutcome};
-use super::words::{evidence, recommendation, signed_interval, verdict};
+use super::outcome::{CorpusOutcome, Outcome, RowOutcome};
+use super::words::{corpus_rows, evidence, recommendation, signed_interval, verdict};
 use crate::report::grouped;
 use crate::report::number::{decimals, interval, probability};
 
 /// What each plot shows, by its file.
-const CAPTIONS: [(&str, &str); 4] = [
+const CAPTIONS: [(&str, &str); 7] = [
     ("exposure.svg", "AUROC with its 95 % interval over users"),
     ("trade-off.svg", "exposure against utility"),
     ("training.svg", "AUROC and the gap of validation losses along training"),
     ("knowledge.svg", "AUROC by number of attack documents"),
+    ("bounds.svg", "exact exposure of each held-in user between Proposition 1's bounds"),
+    ("documents.svg", "users by number of documents"),
+    ("words.svg", "documents by number of words"),
 ];
 
 /// The page; `plots` are the files beside it.
 pub(super) fn page(outcome: &Outcome, plots: &[&str]) -> String {
-    let mut parts = vec![head(outcome), rows(outcome), variants(outcome)];
+    let mut parts: Vec<String> = outcome.corpus.iter().map(corpus).collect();
+    if !outcome.rows.is_empty() {
+        parts.extend([head(outcome), rows(outcome), variants(outcome)]);
+    }
+    parts.extend(audits(outcome));
     let pictures = CAPTIONS.iter().filter(|(file, _)| plots.contains(file));
     parts
         .push(pictures.map(|(file, caption)| format!("![{caption}]({file})")).collect::<Vec<_>>().join("\n"));
@@ -29,6 +36,34 @@ pub(super) fn page(outcome: &Outcome, plots: &[&str]) -> String {
         .flat_map(|variant| variant.void.iter().map(|why| format!("VOID: `{}`, {why}", variant.name)));
     parts.extend(void);
     parts.join("\n\n") + "\n"
+}
+
+fn corpus(corpus: &CorpusOutcome) -> String {
+    let rows = corpus_rows(corpus).into_iter().map(|(name, value)| format!("| {name} | {value} |"));
+    ["| corpus | |".to_owned(), "|---|---|".to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// What canaries certify, if there are any.
+fn audits(outcome: &Outcome) -> Option<String> {
+    let row = |row: &RowOutcome| {
+        let audit = row.audit?;
+        Some(format!(
+            "| {} | {} | {} of {} | {} | {} | {} |",
+            row.name,
+            audit.n_canaries,
+            audit.n_correct,
+            audit.n_guesses,
+            audit.delta,
+            decimals(audit.epsilon, 2),
+            decimals(audit.epsilon_strict, 2)
+        ))
+    };
+    let rows: Vec<String> = outcome.rows.iter().filter_map(row).collect();
+    let head = [
+        "| audit | canaries | guessed right | delta | epsilon at least, at .05 | at .001 |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
+    ];
+    (!rows.is_empty()).then(|| head.into_iter().chain(rows).collect::<Vec<_>>().join("\n"))
 }
 
 fn head(outcome: &Outcome) -> String {
@@ -84,7 +119,8 @@ fn variants(outcome: &Outcome) -> String {
     ];
     for own in &outcome.variants {
         let promise = own.promise.map_or(String::new(), |(epsilon, of_users)| {
-            format!("ε {} of {}", decimals(epsilon, 2), if of_users { "users" } else { "examples" })
+            let noise = own.noise.map_or(String::new(), |noise| format!(", noise {}", decimals(noise, 4)));
+            format!("ε {} of {}{noise}", decimals(epsilon, 2), if of_users { "users" } else { "examples" })
         });
         lines.push(format!(
             "| {} | {} | {} | {:.1}, {:.1} | {promise} | {:.0} s |",
@@ -95,6 +131,9 @@ fn variants(outcome: &Outcome) -> String {
             own.n_wrongly_detected,
             own.train_s
         ));
+    }
+    if outcome.variants.iter().any(|own| own.noise.is_some()) {
+        lines.push("\nnoise: on a step's mean gradient, standard deviation in clip norms".to_owned());
     }
     lines.join("\n")
 }

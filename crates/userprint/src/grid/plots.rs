@@ -3,15 +3,24 @@
 use plotters::prelude::*;
 
 use super::outcome::{Outcome, RowOutcome};
-use crate::report::ReportError;
 use crate::report::canvas::{self, Axis, CURVE, GUIDE, HELD_IN, HELD_OUT, Swatch, alone};
+use crate::report::{ReportError, bounds};
+use crate::results::{BoundRow, ExactRow};
 
 /// Width of a letter, in the units of the drawing.
 const LETTER: u32 = 15;
 
 /// Each plot with the name of its file.
 pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, ReportError> {
-    let mut plots = vec![("exposure.svg", alone(&exposure(&outcome.rows)?))];
+    let mut plots = Vec::new();
+    if let Some(corpus) = &outcome.corpus {
+        let (users, documents) = (&corpus.users_by_documents, &corpus.documents_by_words);
+        plots.push(("documents.svg", alone(&by_powers("documents", users, "documents a user", "users")?)));
+        plots.push(("words.svg", alone(&by_powers("words", documents, "words a document", "documents")?)));
+    }
+    if !outcome.rows.is_empty() {
+        plots.push(("exposure.svg", alone(&exposure(&outcome.rows)?)));
+    }
     let own: Vec<&RowOutcome> = outcome.rows.iter().filter(|row| row.name == row.variant).collect();
     if own.len() > 1 {
         plots.push(("trade-off.svg", alone(&trade_off(outcome, &own)?)));
@@ -22,7 +31,49 @@ pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, Re
     if outcome.variants.iter().any(|variant| variant.knowledge.len() > 1) {
         plots.push(("knowledge.svg", alone(&knowledge(outcome)?)));
     }
+    let exact =
+        outcome.variants.first().map_or(Vec::new(), |variant| variant.exact.iter().map(bound).collect());
+    if let Some(plot) = bounds::plot(&exact)? {
+        plots.push(("bounds.svg", alone(&plot)));
+    }
     Ok(plots)
+}
+
+/// Exact exposure in the place of a measured statistic.
+fn bound(row: &ExactRow) -> BoundRow {
+    let ExactRow { share, lower, exposure, upper, .. } = *row;
+    // Beyond what a plot can show, the upper bound says no more.
+    let upper = upper.min(2.0 * exposure.abs() + 10.0);
+    BoundRow { share, lower, measured: exposure, upper, is_inside: lower <= exposure && exposure <= upper }
+}
+
+/// How many there are from each power of 2 to below the next.
+fn by_powers(
+    plot: &'static str,
+    counts: &[(u64, u64)],
+    label: &str,
+    what: &str,
+) -> Result<String, ReportError> {
+    let most = counts.iter().map(|(_, n)| *n).max().unwrap_or(1) as f64;
+    let at = |power: u64| (power as f64).log2();
+    let (first, last) = (counts.first().map_or(0.0, |c| at(c.0)), counts.last().map_or(0.0, |c| at(c.0)));
+    let every = counts.len().div_ceil(9);
+    let x = Axis {
+        range: first - 0.1..last + 1.1,
+        ticks: counts.iter().step_by(every).map(|(power, _)| (at(*power), power.to_string())).collect(),
+        label: label.to_owned(),
+    };
+    let y = Axis::linear(0.0..most * 1.08, 6, what);
+    canvas::svg(plot, &format!("{what} by {label}, powers of 2"), |area| {
+        let mut chart = canvas::chart(area, &x, &y)?;
+        let bars = counts.iter().map(|(power, n)| {
+            Rectangle::new(
+                [(at(*power) + 0.04, 0.0), (at(*power) + 0.96, *n as f64)],
+                HELD_IN.mix(0.6).filled(),
+            )
+        });
+        chart.draw_series(bars).map(|_| ())
+    })
 }
 
 /// AUROC of each row with its interval, and beside it what was published.

@@ -5,14 +5,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
-use userprint_core::UserId;
+use anyhow::{Context, ensure};
+use userprint_attack::UserStatistics;
+use userprint_attack::lira::lira_of_members;
+use userprint_core::{UserId, UserIdx};
+use userprint_mitigate::PrivacyUnit;
 use userprint_score::store::{self, StatisticsTable};
 use userprint_stats::Stratum;
 
 use super::file::{Grid, Row, Variant};
 use crate::backend::BackendName;
-use crate::experiment::RawExperiment;
+use crate::experiment::{Experiment, RawExperiment};
 use crate::pipeline::{Pipeline, Stage};
 use crate::results::Results;
 use crate::run_folder::Manifest;
@@ -93,22 +96,53 @@ impl Runs {
 
     /// One stratum a run: the users of a row and what its attack says of them.
     pub(crate) fn strata(&self, grid: &Grid, row: &Row) -> anyhow::Result<Vec<Stratum>> {
-        self.of_variant(grid.position(&row.variant)?).map(|run| self.stratum(run, row)).collect()
+        self.of_variant(grid.position(&row.variant)?).map(|run| self.stratum(grid, run, row)).collect()
     }
 
-    fn stratum(&self, run: &Run, row: &Row) -> anyhow::Result<Stratum> {
-        let table = &run.table;
-        let values = match &row.statistic {
-            None => &table.statistic,
-            Some(name) => column(&table.others, name).with_context(|| {
-                let names: Vec<&str> = table.others.iter().map(|(name, _)| name.as_str()).collect();
-                format!(
-                    "row `{}`: there is no statistic `{name}`, expected one of {}",
-                    row.name,
-                    names.join(", ")
-                )
-            })?,
-        };
+    /// The runs of a variant by its name.
+    pub(crate) fn of_named(&self, grid: &Grid, variant: &str) -> anyhow::Result<Vec<&Run>> {
+        Ok(self.of_variant(grid.position(variant)?).collect())
+    }
+
+    /// The mean of a column over runs, of each user that is held out in them.
+    pub(crate) fn held_out_means(&self, runs: &[&Run], name: &str) -> anyhow::Result<BTreeMap<UserId, f64>> {
+        let mut sums: BTreeMap<UserId, (f64, f64)> = BTreeMap::new();
+        for run in runs {
+            let values = run.column(name).with_context(|| format!("there is no statistic `{name}`"))?;
+            for (at, user) in run.table.user_id.iter().enumerate().filter(|&(at, _)| !run.table.held_in[at]) {
+                let (sum, n) = sums.entry(user.clone()).or_default();
+                *sum += values[at];
+                *n += 1.0;
+            }
+        }
+        Ok(sums.into_iter().map(|(user, (sum, n))| (user, sum / n)).collect())
+    }
+
+    /// What the attack of a row says of each user of a run.
+    fn values(&self, grid: &Grid, run: &Run, row: &Row) -> anyhow::Result<Vec<f64>> {
+        let of = |run: &Run| run.statistics(row).with_context(|| format!("row `{}`", row.name));
+        let target = of(run)?;
+        if row.shadows.is_empty() {
+            return Ok(target.statistic);
+        }
+        let mut shadows = Vec::new();
+        for variant in &row.shadows {
+            let at_seed =
+                self.of_named(grid, variant)?.into_iter().find(|own| own.results.seed == run.results.seed);
+            let own = at_seed.context("every variant runs at every seed")?;
+            ensure!(
+                own.table.user_id == run.table.user_id,
+                "row `{}`: `{variant}` attacks other users than `{}`, expected shadows of one split",
+                row.name,
+                row.variant
+            );
+            shadows.push(of(own)?);
+        }
+        Ok(lira_of_members(&target, &shadows).with_context(|| format!("row `{}`", row.name))?.statistic)
+    }
+
+    fn stratum(&self, grid: &Grid, run: &Run, row: &Row) -> anyhow::Result<Stratum> {
+        let (table, values) = (&run.table, self.values(grid, run, row)?);
         let tier = row.canary.map(|tier| {
             let flags = column(&table.flags, &format!("canary_{tier}"));
             flags.with_context(|| {
@@ -144,10 +178,44 @@ impl Run {
             table: store::read_statistics(&folder.join(STATISTICS))?,
         })
     }
+
+    /// A column of the users' statistics.
+    pub(crate) fn column(&self, name: &str) -> Option<&Vec<f64>> {
+        column(&self.table.others, name)
+    }
+
+    /// The statistics that a row names, users numbered as they stand.
+    fn statistics(&self, row: &Row) -> anyhow::Result<UserStatistics> {
+        let table = &self.table;
+        let statistic = match &row.statistic {
+            None => &table.statistic,
+            Some(name) => self.column(name).with_context(|| {
+                let names: Vec<&str> = table.others.iter().map(|(name, _)| name.as_str()).collect();
+                format!("there is no statistic `{name}`, expected one of {}", names.join(", "))
+            })?,
+        };
+        Ok(UserStatistics {
+            user: (0..table.user_id.len() as u32).map(UserIdx).collect(),
+            held_in: table.held_in.clone(),
+            statistic: statistic.clone(),
+            n_examples: table.n_examples.clone(),
+        })
+    }
+
+    /// Epsilon and delta that the training promises to users, if it does.
+    pub(crate) fn promised_to_users(&self) -> Option<(f64, f64)> {
+        let claim = &self.results.promise.as_ref()?.claim;
+        (claim.unit() == PrivacyUnit::User).then(|| (claim.epsilon(), claim.delta()))
+    }
 }
 
 fn column<'t, T>(columns: &'t [(String, Vec<T>)], wanted: &str) -> Option<&'t Vec<T>> {
     columns.iter().find(|(name, _)| name == wanted).map(|(_, values)| values)
+}
+
+/// The experiment behind all variants, with what the command line changes.
+pub(super) fn plain_experiment(grid: &Grid, changes: &Changes) -> anyhow::Result<Experiment> {
+    experiment(grid, &Variant::unchanged("corpus"), grid.seeds[0], Path::new("."), changes)?.check()
 }
 
 fn run_folder(grid: &Grid, folder: &Path, variant: &str, seed: u64) -> PathBuf {

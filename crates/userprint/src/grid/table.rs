@@ -1,9 +1,11 @@
 //! The numbers of a grid: variants, rows, curves.
 
 use anyhow::Context;
+use userprint_mitigate::TrainingRule;
 use userprint_stats::{Interval, Roc, StatsError, Stratum, Term, contrast, pooled_auroc, pooled_interval};
 
 use super::file::{Grid, Row};
+use super::findings;
 use super::outcome::{CurvePoint, RowOutcome, VariantOutcome};
 use super::runs::{Run, Runs};
 use crate::results::Results;
@@ -35,6 +37,8 @@ pub(super) fn variants(grid: &Grid, runs: &Runs) -> Vec<VariantOutcome> {
             n_wrongly_detected: mean(&|run| run.results.detection.held_out as f64),
             train_s: mean(&|run| run.manifest.stages.get("train").map_or(0.0, |stage| stage.wall_s)),
             promise: own.first().and_then(|run| promise(&run.results)),
+            noise: own.first().and_then(|run| noise(&run.results)),
+            exact: own.first().map_or(Vec::new(), |run| run.results.exact.clone()),
             void: void.collect(),
             curves: own.iter().map(|run| curve(&run.results)).filter(|curve| !curve.is_empty()).collect(),
             knowledge: knowledge(&own),
@@ -46,6 +50,19 @@ pub(super) fn variants(grid: &Grid, runs: &Runs) -> Vec<VariantOutcome> {
 fn promise(results: &Results) -> Option<(f64, bool)> {
     let promise = results.promise.as_ref()?;
     Some((promise.claim.epsilon(), promise.claim.unit() == userprint_mitigate::PrivacyUnit::User))
+}
+
+/// Noise on a step's mean gradient, in clip norms: what is sampled must be what is hidden, as its number is known then.
+fn noise(results: &Results) -> Option<f64> {
+    let claim = &results.promise.as_ref()?.claim;
+    match *claim.rule() {
+        TrainingRule::DpSgd { sampling, sampling_probability, noise_multiplier, .. }
+            if sampling.sampled_unit() == claim.unit() =>
+        {
+            Some(noise_multiplier / (sampling_probability * claim.n_units() as f64))
+        }
+        _ => None,
+    }
 }
 
 /// The attack and the losses at the kept checkpoints of a run.
@@ -81,8 +98,10 @@ pub(super) fn rows(grid: &Grid, runs: &Runs) -> anyhow::Result<Vec<RowOutcome>> 
     let mut first: Option<Vec<Stratum>> = None;
     for row in &grid.rows {
         let strata = runs.strata(grid, row)?;
-        let outcome = outcome(row, &strata, first.as_deref());
-        rows.push(outcome.with_context(|| format!("row `{}`", row.name))?);
+        let context = || format!("row `{}`", row.name);
+        let mut outcome = outcome(row, &strata, first.as_deref()).with_context(context)?;
+        outcome.audit = findings::audit(grid, runs, row).with_context(context)?;
+        rows.push(outcome);
         first.get_or_insert(strata);
     }
     Ok(rows)
@@ -104,6 +123,7 @@ fn outcome(row: &Row, strata: &[Stratum], first: Option<&[Stratum]>) -> anyhow::
         tpr: RATES.map(|rate| mean_tpr(strata, rate)),
         difference,
         published: row.published,
+        audit: None,
     })
 }
 

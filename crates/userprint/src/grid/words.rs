@@ -1,6 +1,7 @@
 //! A grid in words: the table in a terminal, the claims, and what to do.
 
-use super::outcome::{ClaimOutcome, Outcome, RowOutcome, VariantOutcome, Verdict};
+use super::outcome::{ClaimOutcome, CorpusOutcome, Outcome, RowOutcome, VariantOutcome, Verdict};
+use crate::report::grouped;
 use crate::report::number::{decimals, interval, probability, signed};
 
 /// Decimals of AUROCs: most grids are about differences of some hundredths.
@@ -8,7 +9,10 @@ const DIGITS: usize = 3;
 
 /// The table, the claims and the recommendation, for a terminal.
 pub(super) fn summary(outcome: &Outcome) -> String {
-    let mut parts = vec![table(outcome)];
+    let mut parts: Vec<String> = outcome.corpus.iter().map(corpus).collect();
+    if !outcome.rows.is_empty() {
+        parts.push(table(outcome));
+    }
     if !outcome.claims.is_empty() {
         parts.push(outcome.claims.iter().map(claim).collect::<Vec<_>>().join("\n"));
     }
@@ -34,6 +38,29 @@ fn table(outcome: &Outcome) -> String {
     lines.join("\n")
 }
 
+fn corpus(corpus: &CorpusOutcome) -> String {
+    let rows = corpus_rows(corpus);
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What a corpus is, name by name.
+pub(super) fn corpus_rows(corpus: &CorpusOutcome) -> Vec<(String, String)> {
+    let percentiles = |values: [u64; 5]| values.map(grouped).join(" / ");
+    let share = |n: u64| format!("{} ({:.1} %)", grouped(n), 100.0 * n as f64 / corpus.n_documents as f64);
+    let row = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        row("users", grouped(corpus.n_users)),
+        row(&format!("with {} documents or more", corpus.min_documents), grouped(corpus.n_kept_users)),
+        row("documents", grouped(corpus.n_documents)),
+        row("documents a user, P0 / P25 / P50 / P75 / P100", percentiles(corpus.documents)),
+        row("words", grouped(corpus.n_words)),
+        row("words a document, the same", percentiles(corpus.words)),
+        row("copies of a user's earlier document", share(corpus.n_copies)),
+        row("near-copies, those among them", share(corpus.n_near_copies)),
+    ]
+}
+
 /// `−.12 to +.03`
 pub(super) fn signed_interval(ends: [f64; 2]) -> String {
     ends.map(|end| signed(end, 2).replacen("0.", ".", 1)).join(" to ")
@@ -56,7 +83,7 @@ pub(super) fn evidence(claim: &ClaimOutcome) -> String {
     if let Some(why) = &claim.undefined {
         return why.clone();
     }
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = claim.found.iter().cloned().collect();
     if let Some(estimate) = claim.estimate {
         let ends = claim.interval.map_or(String::new(), |ends| format!(", 95 % {}", signed_interval(ends)));
         parts.push(format!("{}{ends}", signed(estimate, DIGITS)));
@@ -68,7 +95,7 @@ pub(super) fn evidence(claim: &ClaimOutcome) -> String {
         parts.push(format!("{n_users} users"));
     }
     if let Some(needed) = claim.n_users_needed {
-        parts.push(format!("about {} would decide it", crate::report::grouped(needed)));
+        parts.push(format!("about {} would decide it", grouped(needed)));
     }
     parts.join(", ")
 }
@@ -155,6 +182,7 @@ mod tests {
             tpr: [None, None],
             difference: ends.map(|ends| (0.0, ends)),
             published: None,
+            audit: None,
         }
     }
 
@@ -170,6 +198,8 @@ mod tests {
             void: Vec::new(),
             curves: Vec::new(),
             knowledge: Vec::new(),
+            noise: None,
+            exact: Vec::new(),
         }
     }
 
@@ -196,6 +226,7 @@ mod tests {
             variants: losses.map(|(name, loss)| with_loss(name, loss)).to_vec(),
             rows,
             claims: Vec::new(),
+            corpus: None,
         };
         let words = recommendation(&outcome).unwrap();
         assert!(words.starts_with("Of the rules that lower exposure, `dedup` costs least"), "{words}");

@@ -7,7 +7,7 @@ use super::canvas::{self, Axis, GUIDE, HELD_IN, Swatch};
 use crate::results::BoundRow;
 
 /// Draws users in the order of their statistic, or nothing without users.
-pub(super) fn plot(users: &[BoundRow]) -> Result<Option<String>, ReportError> {
+pub(crate) fn plot(users: &[BoundRow]) -> Result<Option<String>, ReportError> {
     if users.is_empty() {
         return Ok(None);
     }

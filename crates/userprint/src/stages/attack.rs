@@ -2,6 +2,7 @@
 
 mod canaries;
 mod checks;
+mod exact;
 mod factors;
 mod table;
 
@@ -70,6 +71,7 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
     results.canaries = canaries::rows(pipeline, &users, &headline.users)?;
     (results.exposure, results.bounds) =
         factors::factors(pipeline, &examples, &users, &scored, &headline.users, &per_user)?;
+    results.exact = exact::rows(pipeline, &examples, &users, &scored)?;
     pipeline.folder.write(RESULTS, serde_json::to_string_pretty(&results)?.as_bytes())?;
     let void = if results.void.is_empty() { "valid" } else { "VOID" };
     let note = format!(
@@ -347,6 +349,7 @@ fn results(
         attacks_left_out: table.left_out.clone(),
         exposure: Vec::new(),
         bounds: Vec::new(),
+        exact: Vec::new(),
         knowledge: knowledge(experiment, scored)?,
         sequential: one_by_one(experiment, scored)?,
         auroc_curve: Vec::new(),

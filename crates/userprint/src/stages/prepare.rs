@@ -7,13 +7,13 @@ use serde::Serialize;
 use userprint_core::{Membership, Role, Tokenize};
 use userprint_data::relational::NEAR_DUPLICATES;
 use userprint_data::{
-    CanaryTier, Columns, Corpus, CorpusError, Partition, Planted, Population, partition, plant, read_corpus,
-    shadow,
+    CanaryTier, Columns, Corpus, CorpusError, InMemoryCorpus, Partition, Planted, Population, partition,
+    plant, read_corpus, shadow,
 };
 use userprint_model::HfTokenizer;
 
 use super::StageOutput;
-use crate::experiment::{CorpusChoice, ReferenceChoice};
+use crate::experiment::{CorpusChoice, Experiment, ReferenceChoice};
 use crate::pipeline::Pipeline;
 
 /// File of the partition in the run folder.
@@ -63,28 +63,7 @@ pub(crate) fn run(pipeline: &Pipeline) -> anyhow::Result<StageOutput> {
 pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
     let experiment = &pipeline.experiment;
     let seed = experiment.seed;
-    let (corpus, given) = match &experiment.corpus {
-        CorpusChoice::File { path, columns } => (read_corpus(path, columns)?, None),
-        CorpusChoice::Split(path) => {
-            let columns = |timestamp: Option<&str>| Columns {
-                user_id: "user_id".to_owned(),
-                text: "text".to_owned(),
-                example_id: Some("example_id".to_owned()),
-                timestamp: timestamp.map(str::to_owned),
-                ..Columns::default()
-            };
-            // Not every split has times.
-            let corpus = match read_corpus(path, &columns(Some("timestamp_s"))) {
-                Err(CorpusError::MissingColumn { .. }) => read_corpus(path, &columns(None)),
-                read => read,
-            };
-            (corpus?, Some(Partition::read_parquet(path)?))
-        }
-        CorpusChoice::Synthetic(config) => {
-            let population = Population::new(*config, seed.named("population"))?;
-            (population.sample_corpus(seed.named("documents")), None)
-        }
-    };
+    let (corpus, given) = read_choice(experiment)?;
     let partition = match (given, experiment.raw.split) {
         (Some(given), _) => given,
         (None, split) => partition(&corpus, &split.context("[split] is missing")?, seed.named("partition"))?,
@@ -132,6 +111,32 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
         Some(error) => Err(error).context("a canary's text has no tokens"),
         None => Ok(planted?),
     }
+}
+
+/// The corpus as it is read or drawn, and its split where it came with one.
+pub(crate) fn read_choice(experiment: &Experiment) -> anyhow::Result<(InMemoryCorpus, Option<Partition>)> {
+    Ok(match &experiment.corpus {
+        CorpusChoice::File { path, columns } => (read_corpus(path, columns)?, None),
+        CorpusChoice::Split(path) => {
+            let columns = |timestamp: Option<&str>| Columns {
+                user_id: "user_id".to_owned(),
+                text: "text".to_owned(),
+                example_id: Some("example_id".to_owned()),
+                timestamp: timestamp.map(str::to_owned),
+                ..Columns::default()
+            };
+            // Not every split has times.
+            let corpus = match read_corpus(path, &columns(Some("timestamp_s"))) {
+                Err(CorpusError::MissingColumn { .. }) => read_corpus(path, &columns(None)),
+                read => read,
+            };
+            (corpus?, Some(Partition::read_parquet(path)?))
+        }
+        CorpusChoice::Synthetic(config) => {
+            let population = Population::new(*config, experiment.seed.named("population"))?;
+            (population.sample_corpus(experiment.seed.named("documents")), None)
+        }
+    })
 }
 
 /// Where tokens are; without a tokenizer, which is then made of the public users later, words are tokens.

@@ -1,0 +1,123 @@
+//! Exact exposure: what Proposition 1 says where the distribution of every user is known.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use userprint_attack::{LikelihoodRatio, ScoredExamples, example_statistics};
+use userprint_core::{ExampleSource, Tokenize, UserId, UserIdx, WhitespaceTokenizer};
+use userprint_data::{Corpus, Population};
+
+use super::super::score::AttackExample;
+use super::super::train;
+use crate::experiment::CorpusChoice;
+use crate::pipeline::Pipeline;
+use crate::results::ExactRow;
+
+/// A held-in user: its position in the population, and its share of the fine-tuning examples.
+struct Member {
+    author: UserIdx,
+    share: f64,
+}
+
+/// Proposition 1 of each held-in user of a synthetic population, by exact exposure; nothing where something is planted, which no
+/// user's distribution has.
+pub(super) fn rows(
+    pipeline: &Pipeline,
+    examples: &[AttackExample],
+    users: &[UserId],
+    scored: &ScoredExamples,
+) -> anyhow::Result<Vec<ExactRow>> {
+    let experiment = &pipeline.experiment;
+    let is_planted = !experiment.raw.canaries.is_empty() || experiment.raw.attack.label_noise > 0.0;
+    let CorpusChoice::Synthetic(config) = &experiment.corpus else { return Ok(Vec::new()) };
+    if is_planted {
+        return Ok(Vec::new());
+    }
+    let population = Population::new(*config, experiment.seed.named("population"))?;
+    let tokenizer = WhitespaceTokenizer::new(population.words());
+    let members = members(pipeline)?;
+    let ratios = example_statistics(scored, &LikelihoodRatio)?.statistic;
+    let mut by_user: BTreeMap<&UserId, Vec<[f64; 4]>> = BTreeMap::new();
+    for (at, example) in examples.iter().enumerate() {
+        let Some(own) = members.get(&example.user_id) else { continue };
+        let tokens = tokenizer.encode(&[&example.text])?;
+        let [lower, exposure, upper] = of_document(&population, &members, own, tokens.ids.row(0));
+        by_user
+            .entry(&users[scored.user()[at].index()])
+            .or_default()
+            .push([lower, exposure, upper, ratios[at]]);
+    }
+    let row = |(user, documents): (&UserId, Vec<[f64; 4]>)| {
+        let mean = |of: usize| documents.iter().map(|own| own[of]).sum::<f64>() / documents.len() as f64;
+        let share = members[user].share;
+        ExactRow { share, lower: mean(0), exposure: mean(1), upper: mean(2), measured: mean(3) }
+    };
+    let mut rows: Vec<ExactRow> = by_user.into_iter().map(row).collect();
+    rows.sort_by(|a, b| a.exposure.total_cmp(&b.exposure));
+    Ok(rows)
+}
+
+fn members(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<UserId, Member>> {
+    let corpus = pipeline.corpus()?;
+    let (training, groups) = train::examples(pipeline, corpus)?;
+    let mut members = BTreeMap::new();
+    for (at, user) in training.users().iter().enumerate() {
+        let share = training.texts(UserIdx(at as u32))?.len() as f64 / groups.len() as f64;
+        // Ids of the population's users are in the order of the users.
+        let author = corpus.users().binary_search(user).ok().context("a user is not in the corpus")?;
+        members.insert(user.clone(), Member { author: UserIdx(author as u32), share });
+    }
+    Ok(members)
+}
+
+/// Both bounds around `log D_task - log D_-u` of one document: `log share + log r` and `share (r - 1)`, `r = D_u / D_-u`.
+///
+/// # Reference
+/// Kandpal et al., EMNLP 2024, Proposition 1 and its proof, document by document.
+fn of_document(
+    population: &Population,
+    members: &BTreeMap<UserId, Member>,
+    own: &Member,
+    tokens: &[u32],
+) -> [f64; 3] {
+    let of_own = population.log_prob(own.author, tokens);
+    let others = members.values().filter(|other| other.author != own.author);
+    let others =
+        log_sum_exp(others.map(|other| other.share.ln() + population.log_prob(other.author, tokens)));
+    let task = log_sum_exp([own.share.ln() + of_own, others].into_iter());
+    let without = others - (-own.share).ln_1p();
+    let log_r = of_own - without;
+    [own.share.ln() + log_r, task - without, own.share * log_r.exp_m1()]
+}
+
+fn log_sum_exp(terms: impl Iterator<Item = f64>) -> f64 {
+    let terms: Vec<f64> = terms.collect();
+    let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use userprint_core::Seed;
+    use userprint_data::PopulationConfig;
+
+    use super::*;
+
+    #[test]
+    fn the_mixture_is_the_populations_own() {
+        let population = Population::new(PopulationConfig::smoke(), Seed(1)).unwrap();
+        let member = |user: u32| {
+            let author = UserIdx(user);
+            (UserId::new(format!("user-{:04}", user + 1)), Member { author, share: population.alpha(author) })
+        };
+        let members: BTreeMap<UserId, Member> = (0..150).map(member).collect();
+        let mut rng = Seed(2).rng();
+        for own in members.values().step_by(15) {
+            let tokens = population.sample_document(own.author, &mut rng);
+            let [lower, exposure, upper] = of_document(&population, &members, own, &tokens);
+            let expect = population.log_prob_task(&tokens) - population.log_prob_without(own.author, &tokens);
+            assert!((exposure - expect).abs() < 1e-9, "{exposure} {expect}");
+            assert!(lower <= exposure + 1e-9 && exposure <= upper + 1e-9, "{lower} {exposure} {upper}");
+        }
+    }
+}
