@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::words::shingles;
 
 /// Words in a shingle.
-const SHINGLE_WORDS: usize = 13;
+pub(crate) const SHINGLE_WORDS: usize = 13;
 
 /// Whether more than half of a text's runs of 13 words occur among other texts: one mark a text.
 ///

@@ -42,6 +42,9 @@ pub(crate) struct RawExperiment {
     /// Which shadow of the split: who is held in is drawn anew, and all else stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shadow: Option<NonZeroU32>,
+    /// Leaves out of training what shares more than this share of its phrases with a reserved document of the same user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fresh: Option<f64>,
     /// Copies of training documents that are planted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) copies: Option<CopiesConfig>,
@@ -273,6 +276,9 @@ impl RawExperiment {
             self.copies.map(|copies| copies.share).filter(|share| !(0.0..=1.0).contains(share))
         {
             bail!("[copies]: share is {share}, expected 0 to 1");
+        }
+        if let Some(share) = self.fresh.filter(|share| !(0.0..=1.0).contains(share)) {
+            bail!("fresh is {share}, expected a share of phrases from 0 to 1");
         }
         if let Some(tier) = self.canaries.iter().position(|tier| tier.n_tokens == 0) {
             bail!("[[canaries]] {}: n_tokens is 0, expected at least 1", tier + 1);

@@ -200,6 +200,9 @@ impl Pipeline {
                 if let Some(draw) = raw.shadow {
                     hash.add(format!("shadow {draw}"));
                 }
+                if let Some(share) = raw.fresh {
+                    hash.add(format!("fresh {share}"));
+                }
                 if let Some(copies) = raw.copies {
                     hash.add(serde_json::to_string(&copies)?);
                 }

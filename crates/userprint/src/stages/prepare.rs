@@ -7,8 +7,8 @@ use serde::Serialize;
 use userprint_core::{Membership, Role, Tokenize};
 use userprint_data::relational::NEAR_DUPLICATES;
 use userprint_data::{
-    CanaryTier, Columns, Corpus, CorpusError, InMemoryCorpus, Partition, Planted, Population, partition,
-    plant, read_corpus, shadow,
+    CanaryTier, Columns, Corpus, CorpusError, InMemoryCorpus, Partition, Planted, Population, keep_fresh,
+    partition, plant, read_corpus, shadow,
 };
 use userprint_model::HfTokenizer;
 
@@ -94,9 +94,20 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
             "canaries in a split whose near-duplicates were marked would train on those: split without `--near-duplicates`"
         );
     }
-    if tiers.is_empty() {
-        return Ok(Planted { corpus, partition, canaries: Vec::new() });
-    }
+    let planted = match tiers.is_empty() {
+        true => Planted { corpus, partition, canaries: Vec::new() },
+        false => with_canaries(pipeline, &corpus, &partition)?,
+    };
+    let Some(share) = experiment.raw.fresh else { return Ok(planted) };
+    let partition = keep_fresh(&planted.corpus, &planted.partition, share)?;
+    Ok(Planted { partition, ..planted })
+}
+
+fn with_canaries(
+    pipeline: &Pipeline,
+    corpus: &InMemoryCorpus,
+    partition: &Partition,
+) -> anyhow::Result<Planted> {
     let tokenizer = pipeline.tokenizer_folder().map(HfTokenizer::load_folder).transpose()?;
     let failure = OnceCell::new();
     let spans = |text: &str| {
@@ -106,7 +117,8 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
             Vec::new()
         })
     };
-    let planted = plant(&corpus, &partition, tiers, &spans, seed.named("canaries"));
+    let (tiers, seed) = (&pipeline.experiment.raw.canaries, pipeline.experiment.seed.named("canaries"));
+    let planted = plant(corpus, partition, tiers, &spans, seed);
     match failure.into_inner() {
         Some(error) => Err(error).context("a canary's text has no tokens"),
         None => Ok(planted?),
