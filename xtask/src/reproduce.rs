@@ -44,6 +44,9 @@ pub(crate) struct Reproduce {
     /// Keep what is found in docs/results.
     #[arg(long)]
     record: bool,
+    /// Say what the recipes would take, from a few steps and texts, and stop.
+    #[arg(long, conflicts_with = "record")]
+    estimate: bool,
     /// List the recipes and stop.
     #[arg(long)]
     list: bool,
@@ -53,6 +56,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask reproduce --list
   cargo xtask reproduce dedup
+  cargo xtask reproduce dedup --estimate
   cargo xtask reproduce all --scale desk --corpus enron=enron.parquet --record
 
 Runs go on where they stopped, and recipes share every stage that is the same.";
@@ -153,7 +157,7 @@ impl Reproduce {
         let mut options = vec!["--name".to_owned(), name.to_owned()];
         options.extend(self.options());
         let outcome = out.join("grid.json");
-        if outcome.exists() {
+        if outcome.exists() && !self.estimate {
             // What an earlier run found is not what this one does.
             fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
         }
@@ -164,6 +168,9 @@ impl Reproduce {
         let is_contradicted = read(&outcome).is_ok_and(|found| has_contradicted(&found));
         if ran.is_err() && !is_contradicted {
             ran?;
+        }
+        if self.estimate {
+            return Ok(true);
         }
         if self.record {
             results::record(sh, name, &recipe, &self.told(name), &own, &out)?;
@@ -203,6 +210,9 @@ impl Reproduce {
     /// What the choice of device, seeds and corpus adds to the binary's arguments.
     fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
+        if self.estimate {
+            options.push("--estimate".to_owned());
+        }
         if let Some(corpus) = &self.corpus {
             options.extend(["--corpus-path".to_owned(), corpus.path.display().to_string()]);
         }
@@ -256,6 +266,7 @@ mod tests {
             runs: None,
             binary: None,
             record: false,
+            estimate: false,
             list: false,
         }
     }

@@ -2,6 +2,7 @@
 
 mod claims;
 mod corpus;
+mod estimate;
 mod file;
 mod findings;
 mod outcome;
@@ -27,6 +28,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   userprint mitigate grid.toml --runs runs --out mitigation
   userprint mitigate grid.toml --corpus-path enron.parquet --name enron
+  userprint mitigate grid.toml --estimate      time, memory and disk
 
 The grid file names an experiment file and what each variant changes in it:
 
@@ -71,6 +73,9 @@ pub(crate) struct MitigateArgs {
     /// Connect to nothing: a model of the hub must be in the cache.
     #[arg(long)]
     offline: bool,
+    /// Say what it would take, from a few steps and texts of each variant, and stop.
+    #[arg(long)]
+    estimate: bool,
 }
 
 /// What to tell, and whether a claim is contradicted.
@@ -87,6 +92,10 @@ impl MitigateArgs {
         }
         grid.name = self.name.unwrap_or(grid.name);
         let changes = Changes { corpus_path: self.corpus_path, backend: self.backend, offline: self.offline };
+        if self.estimate {
+            let text = estimate::estimate(&grid, &self.runs, &changes)?;
+            return Ok(Answer { text, is_contradicted: false });
+        }
         let runs = Runs::of(&grid, &self.runs, &changes)?;
         let mut outcome = outcome(&grid, &runs)?;
         if grid.describes_corpus {

@@ -87,6 +87,8 @@ pub(crate) struct Pipeline {
     pub(crate) folder: RunFolder,
     /// Devices that share the work of training; no hash knows them, because they change rounding alone.
     pub(crate) n_devices: NonZeroUsize,
+    /// Whether stages do as much as tells how long they take, and no more.
+    pub(crate) is_short: bool,
     prepared: OnceCell<Planted>,
     hub_folder: Option<PathBuf>,
 }
@@ -121,7 +123,7 @@ impl Pipeline {
                 None
             }
         };
-        Ok(Self { experiment, folder, n_devices, prepared: OnceCell::new(), hub_folder })
+        Ok(Self { experiment, folder, n_devices, is_short: false, prepared: OnceCell::new(), hub_folder })
     }
 
     /// The folder of the reference that came from the hub.
@@ -152,6 +154,26 @@ impl Pipeline {
             self.folder.finish(stage.name(), hash, &output, wall_s, stage.later())?;
         }
         self.summary(last)
+    }
+
+    /// Seconds of each stage up to the scores, by its hash, from shortened stages; the attack and the report are left out.
+    pub(crate) fn estimate(mut self) -> anyhow::Result<BTreeMap<(Stage, Fingerprint), f64>> {
+        self.is_short = true;
+        let inputs = self.inputs()?;
+        let (mut hashes, mut seconds) = (BTreeMap::new(), BTreeMap::new());
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage <= Stage::Score) {
+            let hash = self.hash(stage, inputs, &hashes)?;
+            hashes.insert(stage, hash);
+            if self.folder.adopt(stage.name(), hash, stage.later())?.is_some() {
+                continue;
+            }
+            let start = Instant::now();
+            let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
+            let wall_s = start.elapsed().as_secs_f64();
+            self.folder.finish(stage.name(), hash, &output, wall_s, stage.later())?;
+            seconds.insert((stage, hash), wall_s + output.left_out_s);
+        }
+        Ok(seconds)
     }
 
     fn run_stage(&mut self, stage: Stage, hash: Fingerprint) -> anyhow::Result<StageOutput> {

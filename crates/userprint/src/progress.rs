@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::ProgressStyle;
 use tracing::Span;
 use tracing_indicatif::span_ext::IndicatifSpanExt;
-use userprint_train::{Hook, StepReport};
+use userprint_train::{Hook, StepReport, TrainSettings};
 
 /// A bar over a known amount of work, shown while it lives.
 #[derive(Debug)]
@@ -73,14 +73,59 @@ pub(crate) struct TrainingBar {
     bar: Option<Bar>,
     /// None once a step does not tell.
     n_tokens: Option<u64>,
+    /// Steps without an evaluation, and their seconds.
+    n_timed: u64,
     step_s: f64,
+    /// Seconds of the evaluation before the first step.
+    evaluation_s: f64,
+    done: u64,
+    total_steps: u64,
+    is_short: bool,
     last: Instant,
 }
 
+/// Steps that tell how long one takes, after the first; fewer where they take long.
+const TIMED: u64 = 4;
+
+/// Seconds after which one must be enough.
+const LONG_S: f64 = 60.0;
+
 impl TrainingBar {
     /// A bar for a stage.
-    pub(crate) fn new(stage: &'static str) -> Self {
-        Self { stage, bar: None, n_tokens: Some(0), step_s: 0.0, last: Instant::now() }
+    pub(crate) fn new(stage: &'static str, is_short: bool) -> Self {
+        Self {
+            stage,
+            bar: None,
+            n_tokens: Some(0),
+            n_timed: 0,
+            step_s: 0.0,
+            evaluation_s: 0.0,
+            done: 0,
+            total_steps: 0,
+            is_short,
+            last: Instant::now(),
+        }
+    }
+
+    /// Seconds of the steps that were planned and not made, and of the evaluations among them.
+    pub(crate) fn left_out_s(&self, settings: &TrainSettings) -> f64 {
+        let left = self.total_steps - self.done;
+        if left == 0 || self.n_timed == 0 {
+            return 0.0;
+        }
+        let kept = settings.checkpoint_every.map_or(0, |every| left / every);
+        let n_evaluations = u64::from(settings.evaluations).max(kept).min(left);
+        left as f64 * self.step_s / self.n_timed as f64 + n_evaluations as f64 * self.evaluation_s
+    }
+
+    /// Steps that were planned.
+    pub(crate) fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    fn has_enough(&self) -> bool {
+        let start_s = self.bar.as_ref().map_or(0.0, Bar::wall_s);
+        self.is_short && self.n_timed > 0 && (self.n_timed >= TIMED || start_s > LONG_S)
     }
 
     /// Tokens per second of the steps alone, evaluations left out; none before the first step, and of secret samples.
@@ -91,10 +136,15 @@ impl TrainingBar {
 
 impl Hook for TrainingBar {
     fn on_step(&mut self, step: &StepReport) -> ControlFlow<()> {
-        if step.loss_nats.is_some() && step.evaluation.is_none() {
+        let step_s = self.last.elapsed().as_secs_f64();
+        if step.step == 0 {
+            self.evaluation_s = step_s;
+        } else if step.evaluation.is_none() {
             self.n_tokens = self.n_tokens.zip(step.n_tokens).map(|(sum, n)| sum + n);
-            self.step_s += self.last.elapsed().as_secs_f64();
+            self.n_timed += 1;
+            self.step_s += step_s;
         }
+        (self.done, self.total_steps) = (step.step, step.total_steps);
         let speed = self.tokens_per_s().map_or(String::new(), |speed| format!(" {speed:.0} tok/s"));
         let bar = self.bar.get_or_insert_with(|| Bar::new(self.stage, step.total_steps));
         bar.set(step.step);
@@ -113,6 +163,6 @@ impl Hook for TrainingBar {
             );
         }
         self.last = Instant::now();
-        ControlFlow::Continue(())
+        if self.has_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

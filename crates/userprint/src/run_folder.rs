@@ -165,7 +165,7 @@ impl RunFolder {
             if taken.is_err() || !is_as_left(&self.path, &record) {
                 continue;
             }
-            let output = StageOutput { files: record.outputs.keys().cloned().collect(), note: record.note };
+            let output = StageOutput::of(record.outputs.keys().cloned().collect(), record.note);
             self.finish(stage, hash, &output, record.wall_s, later)?;
             return Ok(Some(folder.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         }

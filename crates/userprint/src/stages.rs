@@ -14,10 +14,16 @@ pub(crate) struct StageOutput {
     pub(crate) files: Vec<String>,
     /// One line for the log and the report.
     pub(crate) note: String,
+    /// Seconds that a shortened run left out, as far as can be told from what it did.
+    pub(crate) left_out_s: f64,
 }
 
 impl StageOutput {
     pub(crate) fn new(files: &[&str], note: String) -> Self {
-        Self { files: files.iter().map(|name| (*name).to_owned()).collect(), note }
+        Self::of(files.iter().map(|name| (*name).to_owned()).collect(), note)
+    }
+
+    pub(crate) fn of(files: Vec<String>, note: String) -> Self {
+        Self { files, note, left_out_s: 0.0 }
     }
 }

@@ -218,11 +218,11 @@ pub(super) fn plain_experiment(grid: &Grid, changes: &Changes) -> anyhow::Result
     experiment(grid, &Variant::unchanged("corpus"), grid.seeds[0], Path::new("."), changes)?.check()
 }
 
-fn run_folder(grid: &Grid, folder: &Path, variant: &str, seed: u64) -> PathBuf {
+pub(super) fn run_folder(grid: &Grid, folder: &Path, variant: &str, seed: u64) -> PathBuf {
     folder.join(format!("{}-seed{seed}", grid.run_name(variant)))
 }
 
-fn experiment(
+pub(super) fn experiment(
     grid: &Grid,
     variant: &Variant,
     seed: u64,

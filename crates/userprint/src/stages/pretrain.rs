@@ -98,12 +98,13 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         seed,
         n_devices: pipeline.n_devices,
         hash,
+        is_short: pipeline.is_short,
     };
-    let (outcome, note) = job.run(&lm, &examples, &validation)?;
+    let Trained { outcome, note, left_out_s } = job.run(&lm, &examples, &validation)?;
     write_summary(pipeline, &lm, config)?;
     let mut files = training_files(REFERENCE, false, &outcome);
     files.push(SUMMARY.to_owned());
-    Ok(StageOutput { files, note: format!("{} parameters, {note}", n_parameters(&lm.module)) })
+    Ok(StageOutput { files, note: format!("{} parameters, {note}", n_parameters(&lm.module)), left_out_s })
 }
 
 /// What the report says of the models: written here, so that an attack needs no model.
@@ -161,16 +162,28 @@ pub(crate) struct TrainingJob<'a> {
     pub(crate) seed: Seed,
     pub(crate) n_devices: NonZeroUsize,
     pub(crate) hash: Fingerprint,
+    /// Whether it ends after as many steps as tell how long one takes.
+    pub(crate) is_short: bool,
+}
+
+/// What a training job came to.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    pub(crate) outcome: TrainOutcome,
+    /// The stage's note.
+    pub(crate) note: String,
+    /// See [`StageOutput::left_out_s`].
+    pub(crate) left_out_s: f64,
 }
 
 impl TrainingJob<'_> {
-    /// Trains and leaves `training.json` beside the checkpoint; the answer has the stage's note.
+    /// Trains and leaves `training.json` beside the checkpoint.
     pub(crate) fn run<B: KernelBackend>(
         &self,
         start: &CausalLm<B>,
         examples: &dyn ExampleSource,
         validation: &Validation,
-    ) -> anyhow::Result<(TrainOutcome, String)> {
+    ) -> anyhow::Result<Trained> {
         let devices = devices::<B>(self.n_devices.get())?;
         self.discard_state_of_others()?;
         let Tokenized { documents, owners } = tokenize(examples, self.tokenizer)?;
@@ -192,7 +205,7 @@ impl TrainingJob<'_> {
         let noise_key = NoiseKeyFile { path: self.folder.join(NOISE_KEY) };
         let noise_key_of = noise_key.of(&settings.rule, checkpoints.is_under_way()?)?;
         let randomness = Randomness { seed: self.seed, noise_key: noise_key_of };
-        let mut bar = TrainingBar::new(self.stage);
+        let mut bar = TrainingBar::new(self.stage, self.is_short);
         let trained = train_on::<B>(&devices, start, &data, &settings, &randomness, &checkpoints, &mut bar);
         if let Err(TrainError::LossNotFinite { .. } | TrainError::NormNotFinite { .. }) = &trained {
             // It would end so again: what is kept of it stays without its key.
@@ -207,13 +220,13 @@ impl TrainingJob<'_> {
         }
         let promise = outcome.claim.clone().map(|claim| Promise { claim, warnings });
         let promised = promise.as_ref().map_or(String::new(), |promise| format!(", {}", promise.claim));
-        write_outcome(&self.folder, &outcome, promise)?;
+        write_outcome(&self.folder, &outcome, promise, self.is_short.then(|| bar.total_steps()))?;
         noise_key.forget()?;
         let speed = bar.tokens_per_s().map_or(String::new(), |speed| format!(", {speed:.0} tokens/s"));
         let n_tokens = outcome.n_tokens.map_or(String::new(), |n_tokens| format!("{n_tokens} tokens in "));
         let (n_examples, steps) = (documents.n_rows(), outcome.steps);
         let note = format!("{n_examples} examples, {n_tokens}{steps} steps{speed}{promised}");
-        Ok((outcome, note))
+        Ok(Trained { outcome, note, left_out_s: bar.left_out_s(&settings) })
     }
 
     /// The settings with the rule for these data, and the plan behind it, if any.
@@ -319,6 +332,9 @@ pub(crate) struct TrainingRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_steps: Vec<u64>,
     pub(crate) steps: u64,
+    /// Steps that were planned, where a shortened run made fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) planned_steps: Option<u64>,
     /// `None` of a private training, which must not tell how much it sampled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) n_tokens: Option<u64>,
@@ -343,12 +359,18 @@ impl TrainingRecord {
     }
 }
 
-fn write_outcome(folder: &Path, outcome: &TrainOutcome, promise: Option<Promise>) -> anyhow::Result<()> {
+fn write_outcome(
+    folder: &Path,
+    outcome: &TrainOutcome,
+    promise: Option<Promise>,
+    planned_steps: Option<u64>,
+) -> anyhow::Result<()> {
     let record = TrainingRecord {
         curve: outcome.curve.clone(),
         best_step: outcome.best_step,
         kept_steps: outcome.kept_steps.clone(),
         steps: outcome.steps,
+        planned_steps,
         n_tokens: outcome.n_tokens,
         least_norm: outcome.least_norm,
         last_clip_norm: outcome.last_clip_norm,

@@ -32,6 +32,9 @@ const STEPS: &str = "scores/checkpoints";
 /// Texts that are tokenised and scored at once: an error names one of them.
 const CHUNK: usize = 4096;
 
+/// Texts that a shortened run scores.
+const SHORT: usize = 32;
+
 /// Scores under the reference: the same for every target that is made from it.
 pub(crate) fn run_reference(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let backend = pipeline.experiment.raw.backend;
@@ -49,26 +52,37 @@ fn run_reference_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) ->
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
     let folder = other_reference(pipeline).map_or_else(|| reference_folder(pipeline), Ok)?;
     let reference = Checkpoint::<Scoring<B>>::open(&folder, form)?;
-    let speed = texts.score("reference", &reference, REFERENCE, &texts.bar("reference"))?;
+    let bar = texts.bar("reference");
+    let speed = texts.score("reference", &reference, REFERENCE, &bar)?;
     let note = format!("{} examples, {speed:.0} tokens/s", texts.examples.len());
-    Ok(StageOutput::new(&[REFERENCE], note))
+    let left_out_s = bar.wall_s() * texts.left_out();
+    Ok(StageOutput { left_out_s, ..StageOutput::new(&[REFERENCE], note) })
 }
 
 fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
     let folder = pipeline.folder.file(train::TARGET);
-    let steps = TrainingRecord::read(&folder)?.kept_steps;
+    let record = TrainingRecord::read(&folder)?;
+    let steps = record.kept_steps;
     let mut texts = Texts::new(pipeline, hash)?;
     let target = Checkpoint::<Scoring<B>>::open_over(&reference_folder(pipeline)?, &folder, form)?;
-    let speed = texts.score("target", &target, TARGET, &texts.bar("target"))?;
-    texts.score_steps(&steps, target, form)?;
+    let bar = texts.bar("target");
+    let speed = texts.score("target", &target, TARGET, &bar)?;
+    // A shortened training kept fewer checkpoints than it would.
+    let kept = pipeline.experiment.target.settings.checkpoint_every.zip(record.planned_steps);
+    let n_kept = kept.map_or(0, |(every, planned)| planned.div_ceil(every)) as f64;
+    let left_out_s = bar.wall_s() * (texts.left_out() + n_kept * (1.0 + texts.left_out()));
+    if !pipeline.is_short {
+        texts.score_steps(&steps, target, form)?;
+    }
     let checkpoints = match steps.len() {
         0 => String::new(),
         n => format!(", and under {n} checkpoints"),
     };
     let note = format!("{} examples, {speed:.0} tokens/s{checkpoints}", texts.examples.len());
+    let steps = if pipeline.is_short { Vec::new() } else { steps };
     let files = [TARGET.to_owned()].into_iter().chain(steps.into_iter().map(step_table)).collect();
-    Ok(StageOutput { files, note })
+    Ok(StageOutput { files, note, left_out_s })
 }
 
 /// The folder of the reference of another run, where scores are set beside those.
@@ -111,12 +125,26 @@ struct Texts<'a> {
     pipeline: &'a Pipeline,
     hash: Fingerprint,
     examples: Vec<AttackExample>,
+    /// Bytes of all texts, also of those that a shortened run leaves out.
+    n_bytes: usize,
     tokens: Option<(Arc<HfTokenizer>, Vec<Tokens>)>,
 }
 
 impl<'a> Texts<'a> {
     fn new(pipeline: &'a Pipeline, hash: Fingerprint) -> anyhow::Result<Self> {
-        Ok(Self { pipeline, hash, examples: attack_examples(pipeline)?, tokens: None })
+        let mut examples = attack_examples(pipeline)?;
+        let n_bytes = examples.iter().map(|example| example.text.len()).sum();
+        if pipeline.is_short {
+            let every = examples.len().div_ceil(SHORT).max(1);
+            examples = examples.into_iter().step_by(every).collect();
+        }
+        Ok(Self { pipeline, hash, examples, n_bytes, tokens: None })
+    }
+
+    /// What is left out, as a multiple of what is there.
+    fn left_out(&self) -> f64 {
+        let there: usize = self.examples.iter().map(|example| example.text.len()).sum();
+        if there == 0 { 0.0 } else { (self.n_bytes - there) as f64 / there as f64 }
     }
 
     fn bar(&self, name: &'static str) -> Bar {

@@ -7,7 +7,7 @@ use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
 
-use super::pretrain::{TrainingJob, reference_folder, some_texts, training_files};
+use super::pretrain::{Trained, TrainingJob, reference_folder, some_texts, training_files};
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
 use crate::checkpoint::Checkpoint;
@@ -70,7 +70,8 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         seed,
         n_devices: pipeline.n_devices,
         hash,
+        is_short: pipeline.is_short,
     };
-    let (outcome, note) = job.run(&lm, &examples, &validation)?;
-    Ok(StageOutput { files: training_files(TARGET, lm.is_adapted(), &outcome), note })
+    let Trained { outcome, note, left_out_s } = job.run(&lm, &examples, &validation)?;
+    Ok(StageOutput { files: training_files(TARGET, lm.is_adapted(), &outcome), note, left_out_s })
 }
