@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::draw::{text, word};
 
 const N_USERS: usize = 32;
-/// Enough for `min_examples` of the paper scale's split.
+/// Enough for `min_examples` of the paper scale's split, and one for each hour of a day.
 pub(super) const N_DOCUMENTS: usize = 24;
 /// More than the longest planted substring has tokens.
 const N_WORDS: usize = 120;
@@ -77,7 +77,7 @@ fn abstract_of(user: usize, document: usize) -> Value {
         "id": format!("07{:02}.{user:04}", document + 1), "submitter": format!("Ann {}", word(user)),
         "authors_parsed": [[word(user), "Ann", ""]], "categories": ["cs.CL"],
         "abstract": format!("  {}\n", text(user, document, N_WORDS)),
-        "versions": [{"version": "v1", "created": "Mon, 2 Apr 2007 19:18:42 GMT"}],
+        "versions": [{"version": "v1", "created": format!("Mon, 2 Apr 2007 {document:02}:18:42 GMT")}],
     })
 }
 
@@ -91,16 +91,16 @@ fn mailboxes(folder: PathBuf) -> anyhow::Result<PathBuf> {
         let own = format!("a.{}@enron.com", word(user));
         for document in 0..N_DOCUMENTS {
             let text = text(user, document, N_WORDS);
-            fs::write(mailbox.join(format!("sent/{}.", document + 1)), message(&own, &text))?;
+            fs::write(mailbox.join(format!("sent/{}.", document + 1)), message(&own, document, &text))?;
         }
-        fs::write(mailbox.join("inbox/1."), message("other@enron.com", &text(N_USERS, user, N_WORDS)))?;
+        fs::write(mailbox.join("inbox/1."), message("other@enron.com", 9, &text(N_USERS, user, N_WORDS)))?;
     }
     Ok(folder)
 }
 
-fn message(from: &str, text: &str) -> String {
+fn message(from: &str, hour: usize, text: &str) -> String {
     format!(
-        "Message-ID: <1.JavaMail.evans@thyme>\r\nDate: Mon, 14 May 2001 16:39:00 -0700 (PDT)\r\nFrom: {from}\r\n\
+        "Message-ID: <1.JavaMail.evans@thyme>\r\nDate: Mon, 14 May 2001 {hour:02}:39:00 -0700 (PDT)\r\nFrom: {from}\r\n\
          To: a@enron.com\r\nSubject: letters\r\nMime-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\
          Content-Transfer-Encoding: 7bit\r\nX-Folder: \\Sent\r\n\r\n{text}\r\n"
     )
