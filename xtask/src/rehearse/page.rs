@@ -29,7 +29,7 @@ pub(super) fn record(sh: &Shell, command: &str, rows: &[Row]) -> anyhow::Result<
         "Whether every stage of the recipes runs at `paper` scale, not what it shows: dumps are made up, in the formats of the \
          true ones, and the model has the files and shapes of GPT-Neo 125M with random weights.\n\
          Nothing is downloaded; recipe files and commands are those of `cargo xtask reproduce --scale paper`, with at most four \
-         steps of training.\n\
+         steps of training on two blocks of 64 tokens each, and other sizes as small.\n\
          Seconds are of all variants together; a stage without has been done by a recipe above it on the same corpus.\n"
             .to_owned(),
         format!("`{command}`, {date}, commit {commit}, {}.\n", machine::name()),
