@@ -11,9 +11,9 @@ use crate::{machine, project_root};
 pub(super) fn words(row: &Row) -> String {
     let stages =
         STAGES.iter().zip(row.ran.stage_s).filter_map(|(stage, s)| Some(format!("{stage} {:.1} s", s?)));
-    let stages: Vec<String> = stages.collect();
-    let Row { recipe, corpus, ran } = row;
-    format!("{recipe} on {corpus}: {}; {:.0} s, {}", stages.join(", "), ran.wall_s, memory(ran.peak_bytes))
+    let in_all = [format!("{:.0} s in all", row.ran.wall_s), memory(row.ran.peak_bytes)];
+    let parts: Vec<String> = stages.chain(in_all).collect();
+    format!("{} on {}: {}", row.recipe, row.corpus, parts.join(", "))
 }
 
 fn memory(peak_bytes: Option<u64>) -> String {
