@@ -8,8 +8,10 @@ mod cluster;
 mod fixtures;
 mod machine;
 mod recipe;
+mod rehearse;
 mod reproduce;
 mod tidy;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,8 @@ struct Cli {
 enum Task {
     /// Repeat an experiment and hold its result against the recipe's expectation.
     Reproduce(reproduce::Reproduce),
+    /// Every stage of recipes at paper scale, on made-up dumps and random weights; nothing is downloaded.
+    Rehearse(rehearse::Rehearse),
     /// Run the benches, or measure scoring; with --record, keep the results.
     Bench(bench::Bench),
     /// A split on a Ballista cluster against the same without one; not part of ci.
@@ -44,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     let sh = Shell::new()?;
     match Cli::parse().task {
         Task::Reproduce(task) => task.run(&sh),
+        Task::Rehearse(task) => task.run(&sh),
         Task::Bench(task) => task.run(&sh),
         Task::Cluster(task) => task.run(&sh),
         Task::Ci => ci::run(&sh),

@@ -61,6 +61,9 @@ Examples:
 
 Runs go on where they stopped, and recipes share every stage that is the same.";
 
+/// What a grid leaves, in the folder of what is found.
+const OUTCOME: &str = "grid.json";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Corpus {
     name: String,
@@ -84,7 +87,7 @@ impl Reproduce {
             return list();
         }
         self.check_corpus()?;
-        let names = self.names()?;
+        let names = names(&self.recipes, self.scale)?;
         let start = Instant::now();
         let (mut contradicted, mut failed) = (Vec::new(), Vec::new());
         for name in &names {
@@ -103,20 +106,6 @@ impl Reproduce {
             bail!("contradicted: a claim of {}", contradicted.join(", "));
         }
         Ok(())
-    }
-
-    /// The recipes that are asked for; of all, those that have the scale.
-    fn names(&self) -> anyhow::Result<Vec<String>> {
-        if self.recipes.iter().all(|name| name != "all") {
-            return Ok(self.recipes.clone());
-        }
-        let mut names = Vec::new();
-        for name in recipe::names()? {
-            if Recipe::read(&name)?.at(self.scale).is_ok() {
-                names.push(name);
-            }
-        }
-        Ok(names)
     }
 
     fn check_corpus(&self) -> anyhow::Result<()> {
@@ -150,46 +139,19 @@ impl Reproduce {
         // One folder a scale and corpus, in which recipes find each other's stages.
         let own = format!("{}-{corpus}", self.scale.name());
         let runs = runs.join(&own);
-        fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
-        let grid = runs.join(format!("{name}.toml"));
-        fs::write(&grid, recipe.grid(name, self.scale)?)?;
-        let out = runs.join(format!("{name}-results"));
-        let mut options = vec!["--name".to_owned(), name.to_owned()];
-        options.extend(self.options());
-        let outcome = out.join("grid.json");
-        if outcome.exists() && !self.estimate {
-            // What an earlier run found is not what this one does.
-            fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
-        }
-        let (program, first) = self.program();
-        // It says itself what is wrong, and fails where a claim is contradicted.
-        let ran =
-            cmd!(sh, "{program} {first...} mitigate {grid} --runs {runs} --out {out} {options...}").run();
-        let is_contradicted = read(&outcome).is_ok_and(|found| has_contradicted(&found));
-        if ran.is_err() && !is_contradicted {
-            ran?;
-        }
+        let grid = GridRun::new(&runs, name, &recipe.grid(name, self.scale)?)?;
+        let (program, first) = program(self.binary.as_deref(), self.backend);
+        let (arguments, options) = (&grid.arguments, self.options());
+        let ran = cmd!(sh, "{program} {first...} {arguments...} {options...}").run();
         if self.estimate {
+            ran?;
             return Ok(true);
         }
+        let is_contradicted = grid.is_contradicted(ran.map_err(anyhow::Error::from))?;
         if self.record {
-            results::record(sh, name, &recipe, &self.told(name), &own, &out)?;
+            results::record(sh, name, &recipe, &self.told(name), &own, &grid.out)?;
         }
         Ok(!is_contradicted)
-    }
-
-    /// The binary, or cargo with what makes it run the binary.
-    fn program(&self) -> (PathBuf, Vec<String>) {
-        if let Some(binary) = &self.binary {
-            return (binary.clone(), Vec::new());
-        }
-        let mut arguments: Vec<String> = ["run", "--quiet", "-p", "userprint"].map(str::to_owned).to_vec();
-        if let Some(backend) = self.backend.filter(|backend| *backend != Backend::Cpu) {
-            let features = format!("cpu,{}", backend.name());
-            arguments.extend(["--no-default-features".to_owned(), "--features".to_owned(), features]);
-        }
-        arguments.push("--".to_owned());
-        (PathBuf::from("cargo"), arguments)
     }
 
     /// The command that repeats this recipe.
@@ -227,6 +189,66 @@ impl Reproduce {
     }
 }
 
+/// The recipes that are asked for; of all, those that have the scale.
+pub(crate) fn names(asked: &[String], scale: Scale) -> anyhow::Result<Vec<String>> {
+    if asked.iter().all(|name| name != "all") {
+        return Ok(asked.to_vec());
+    }
+    let mut names = Vec::new();
+    for name in recipe::names()? {
+        if Recipe::read(&name)?.at(scale).is_ok() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The binary, or cargo with what makes it run the binary.
+pub(crate) fn program(binary: Option<&Path>, backend: Option<Backend>) -> (PathBuf, Vec<String>) {
+    if let Some(binary) = binary {
+        return (binary.to_owned(), Vec::new());
+    }
+    let mut arguments: Vec<String> = ["run", "--quiet", "-p", "userprint"].map(str::to_owned).to_vec();
+    if let Some(backend) = backend.filter(|backend| *backend != Backend::Cpu) {
+        let features = format!("cpu,{}", backend.name());
+        arguments.extend(["--no-default-features".to_owned(), "--features".to_owned(), features]);
+    }
+    arguments.push("--".to_owned());
+    (PathBuf::from("cargo"), arguments)
+}
+
+/// A recipe's grid on its way through the binary.
+pub(crate) struct GridRun {
+    /// What the binary is told.
+    pub(crate) arguments: Vec<String>,
+    /// Folder of what is found.
+    out: PathBuf,
+}
+
+impl GridRun {
+    /// Writes the grid file beside the run folders, where what an earlier run found is forgotten.
+    pub(crate) fn new(runs: &Path, name: &str, grid: &str) -> anyhow::Result<Self> {
+        fs::create_dir_all(runs).with_context(|| runs.display().to_string())?;
+        let (file, out) = (runs.join(format!("{name}.toml")), runs.join(format!("{name}-results")));
+        fs::write(&file, grid)?;
+        let outcome = out.join(OUTCOME);
+        if outcome.exists() {
+            fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
+        }
+        let shown = |path: &Path| path.display().to_string();
+        let arguments =
+            ["mitigate", &shown(&file), "--runs", &shown(runs), "--out", &shown(&out), "--name", name];
+        Ok(Self { arguments: arguments.map(str::to_owned).to_vec(), out })
+    }
+
+    /// Whether a claim is contradicted, which makes the binary fail too; an error where it failed of another reason.
+    pub(crate) fn is_contradicted(&self, ran: anyhow::Result<()>) -> anyhow::Result<bool> {
+        let is_contradicted = read(&self.out.join(OUTCOME)).is_ok_and(|found| has_contradicted(&found));
+        // It says itself what is wrong.
+        if is_contradicted { Ok(true) } else { ran.map(|()| false) }
+    }
+}
+
 fn list() -> anyhow::Result<()> {
     for name in recipe::names()? {
         let recipe = Recipe::read(&name)?;
@@ -242,7 +264,8 @@ fn list() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> anyhow::Result<Value> {
+/// A file of JSON.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Value> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
@@ -288,11 +311,11 @@ mod tests {
 
     #[test]
     fn arguments_follow_the_backend() {
-        assert_eq!(reproduce(None, None).program().1, ["run", "--quiet", "-p", "userprint", "--"]);
+        assert_eq!(program(None, None).1, ["run", "--quiet", "-p", "userprint", "--"]);
         assert_eq!(reproduce(Some(Backend::Cpu), None).options(), ["--backend", "cpu", "--seeds", "1", "2"]);
         let with_cuda = reproduce(Some(Backend::Cuda), parse_corpus("enron=e.parquet").ok());
         assert_eq!(
-            with_cuda.program().1[4..],
+            program(None, Some(Backend::Cuda)).1[4..],
             ["--no-default-features", "--features", "cpu,cuda", "--"].map(String::from)
         );
         assert_eq!(

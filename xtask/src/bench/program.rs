@@ -2,8 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -14,9 +13,8 @@ use super::record::target_directory;
 use super::{Setting, Setup};
 use crate::backend::Backend;
 use crate::project_root;
+use crate::watch::watch;
 
-/// Time between two looks at a program's memory.
-const LOOK: Duration = Duration::from_millis(20);
 /// Lines of a failed program's last words.
 const LAST_WORDS: usize = 6;
 
@@ -210,26 +208,6 @@ fn features(backends: &[Backend]) -> Vec<String> {
     if gpus.is_empty() { Vec::new() } else { vec!["--features".to_owned(), gpus.join(",")] }
 }
 
-/// Waits for a program; the most memory that it had, as Linux keeps it.
-fn watch(child: &mut Child) -> anyhow::Result<(std::process::ExitStatus, Option<u64>)> {
-    let status_file = format!("/proc/{}/status", child.id());
-    let mut peak_bytes = None;
-    loop {
-        let text = fs::read_to_string(&status_file).unwrap_or_default();
-        peak_bytes = peak_bytes.max(parse_peak(&text));
-        if let Some(status) = child.try_wait()? {
-            return Ok((status, peak_bytes));
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
-/// The high-water mark of `/proc/<pid>/status`, which is in KiB.
-fn parse_peak(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
 /// The last line that a program printed, as JSON.
 pub(super) fn parse<T: DeserializeOwned>(stdout: &str) -> anyhow::Result<T> {
     let line = stdout.lines().last().context("a program printed nothing, a line of JSON was expected")?;
@@ -255,13 +233,6 @@ mod tests {
         assert_eq!((scored.docs, scored.tokens, scored.sum_log_likelihood), (3, 40, -120.5));
         assert!(parse::<Scored>("").is_err());
         assert!(parse::<Scored>("{\"docs\": 1}").is_err());
-    }
-
-    #[test]
-    fn memory_is_in_bytes() {
-        let status = "Name:\tx\nVmPeak:\t  900 kB\nVmHWM:\t  20 kB\nVmRSS:\t 10 kB\n";
-        assert_eq!(parse_peak(status), Some(20_480));
-        assert_eq!(parse_peak("Name:\tx\n"), None);
     }
 
     #[test]
