@@ -153,6 +153,7 @@ impl World {
             optimizer: OptimizerConfig::ADAM,
             evaluations: 1,
             checkpoint_every: None,
+            checkpoints: None,
             stop: StopRule::Never,
             microbatch_size: 32,
             activation_checkpointing: false,

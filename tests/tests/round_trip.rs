@@ -99,6 +99,7 @@ fn train_here(start: &CausalLm<Cpu>, config: &ModelConfig, folder: &Path) {
         optimizer: OptimizerConfig::ADAM,
         evaluations: 1,
         checkpoint_every: None,
+        checkpoints: None,
         stop: StopRule::Never,
         microbatch_size: 16,
         activation_checkpointing: false,

@@ -97,6 +97,7 @@ impl World {
             optimizer: OptimizerConfig::ADAM,
             evaluations: 6,
             checkpoint_every: None,
+            checkpoints: None,
             stop: StopRule::Never,
             microbatch_size: 16,
             activation_checkpointing: false,

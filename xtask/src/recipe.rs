@@ -1,5 +1,6 @@
 //! Recipes: variants of an experiment and what they should show, at several scales.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -56,10 +57,20 @@ pub(crate) struct ScaleRecipe {
     /// What this scale changes in every variant.
     #[serde(default)]
     set: Table,
+    /// What it changes in single variants, by name: in the place of what the variant says.
+    #[serde(default)]
+    variants: BTreeMap<String, Table>,
 }
 
 fn one_seed() -> Vec<u64> {
     vec![1]
+}
+
+/// A variant of a grid.
+fn variant<'g>(grid: &'g mut Table, name: &str) -> Option<&'g mut Table> {
+    let variants = grid.get_mut("variants")?.as_array_mut()?;
+    let is_meant = |variant: &&mut Value| variant.get("name").and_then(Value::as_str) == Some(name);
+    variants.iter_mut().find(is_meant)?.as_table_mut()
 }
 
 fn folder() -> PathBuf {
@@ -110,6 +121,11 @@ impl Recipe {
         let seeds = own.seeds.iter().map(|&seed| Value::Integer(seed as i64));
         grid.insert("seeds".to_owned(), Value::Array(seeds.collect()));
         grid.insert("sizes".to_owned(), Value::Table(own.set.clone()));
+        for (variant, changes) in &own.variants {
+            let variant = self::variant(&mut grid, variant)
+                .with_context(|| format!("{name}: there is no variant `{variant}`, which a scale changes"))?;
+            variant.insert("sizes".to_owned(), Value::Table(changes.clone()));
+        }
         Ok(toml::to_string(&grid)?)
     }
 

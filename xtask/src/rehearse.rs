@@ -57,13 +57,14 @@ Says whether every stage runs, not what it shows: the model is random.";
 const STAGES: [&str; 7] = ["prepare", "pretrain", "score-reference", "train", "score", "attack", "report"];
 
 /// What the numbers of these keys are cut down to, wherever they stand in recipes and experiment.
-const MOST: [(&str, i64); 13] = [
+const MOST: [(&str, i64); 14] = [
     ("batch_size", 2),
     ("batch_tokens", 1024),
     ("block_tokens", 64),
     ("blind_permutations", 1000),
     ("bootstrap_resamples", 20),
     ("checkpoint_every", 1),
+    ("checkpoints", 4),
     ("evaluations", 1),
     ("max_steps", 4),
     ("max_tokens", 32),

@@ -142,11 +142,13 @@ impl Reproduce {
         let grid = GridRun::new(&runs, name, &recipe.grid(name, self.scale)?)?;
         let (program, first) = program(self.binary.as_deref(), self.backend);
         let (arguments, options) = (&grid.arguments, self.options());
-        let ran = cmd!(sh, "{program} {first...} {arguments...} {options...}").run();
+        let command = cmd!(sh, "{program} {first...} {arguments...} {options...}");
         if self.estimate {
-            ran?;
+            command.run()?;
             return Ok(true);
         }
+        grid.forget()?;
+        let ran = command.run();
         let is_contradicted = grid.is_contradicted(ran.map_err(anyhow::Error::from))?;
         if self.record {
             results::record(sh, name, &recipe, &self.told(name), &own, &grid.out)?;
@@ -226,19 +228,24 @@ pub(crate) struct GridRun {
 }
 
 impl GridRun {
-    /// Writes the grid file beside the run folders, where what an earlier run found is forgotten.
+    /// Writes the grid file beside the run folders.
     pub(crate) fn new(runs: &Path, name: &str, grid: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(runs).with_context(|| runs.display().to_string())?;
         let (file, out) = (runs.join(format!("{name}.toml")), runs.join(format!("{name}-results")));
         fs::write(&file, grid)?;
-        let outcome = out.join(OUTCOME);
-        if outcome.exists() {
-            fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
-        }
         let shown = |path: &Path| path.display().to_string();
         let arguments =
             ["mitigate", &shown(&file), "--runs", &shown(runs), "--out", &shown(&out), "--name", name];
         Ok(Self { arguments: arguments.map(str::to_owned).to_vec(), out })
+    }
+
+    /// What an earlier run found is not what this one does.
+    pub(crate) fn forget(&self) -> anyhow::Result<()> {
+        let outcome = self.out.join(OUTCOME);
+        if outcome.exists() {
+            fs::remove_file(&outcome).with_context(|| outcome.display().to_string())?;
+        }
+        Ok(())
     }
 
     /// Whether a claim is contradicted, which makes the binary fail too; an error where it failed of another reason.

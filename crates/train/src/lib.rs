@@ -29,4 +29,4 @@ pub use schedule::{Schedule, learning_rate};
 pub use sequences::Sequences;
 pub use settings::{Packing, TrainSettings};
 pub use trainer::{Randomness, Tokenized, TrainData, TrainOutcome, Validation, tokenize, train, train_on};
-pub use units::{ClippedSum, UnitBatch, clipped_sum};
+pub use units::{ClippedSum, UnitBatch, clipped_sum, sequence_norms};

@@ -43,6 +43,8 @@ pub struct TrainSettings {
     /// Validation losses are measured at these steps too, and count as those of [`evaluations`](Self::evaluations) do.
     /// The start, step 0, is not kept.
     pub checkpoint_every: Option<u64>,
+    /// The same, for so many models, evenly spaced over the steps that are planned; fewer where there are fewer steps.
+    pub checkpoints: Option<u32>,
     /// When to stop early.
     pub stop: StopRule,
     /// Most sequences in one pass through the model: gradients of larger batches add up over passes, which changes their
@@ -89,6 +91,12 @@ impl TrainSettings {
         if self.checkpoint_every == Some(0) {
             return refuse("checkpoint_every", "0".to_owned(), "at least 1");
         }
+        if self.checkpoints == Some(0) {
+            return refuse("checkpoints", "0".to_owned(), "at least 1");
+        }
+        if self.checkpoint_every.is_some() && self.checkpoints.is_some() {
+            return refuse("checkpoints", "beside checkpoint_every".to_owned(), "one of them");
+        }
         if self.microbatch_size == 0 {
             return refuse("microbatch_size", "0".to_owned(), "at least 1");
         }
@@ -102,15 +110,30 @@ impl TrainSettings {
         Ok(())
     }
 
-    /// Whether this step's model is kept for its number alone.
-    pub(crate) fn is_kept(&self, step: u64) -> bool {
-        step > 0 && self.checkpoint_every.is_some_and(|every| step.is_multiple_of(every))
+    /// The step after which models are kept for their number alone, of a training of which so many are planned.
+    pub fn kept_every(&self, planned: u64) -> Option<u64> {
+        let evenly = self.checkpoints.map(|n| planned.div_ceil(u64::from(n)).max(1));
+        self.checkpoint_every.or(evenly)
     }
 
-    /// Steps whose models are kept by a training of so many.
-    pub(crate) fn kept_steps(&self, n_steps: u64) -> Vec<u64> {
-        let is_last = |step| self.checkpoint_every.is_some() && step == n_steps;
-        (1..=n_steps).filter(|&step| self.is_kept(step) || is_last(step)).collect()
+    /// How many models a training keeps that makes all steps planned.
+    ///
+    /// ```
+    /// use userprint_mitigate::{StopRule, TrainingRule};
+    /// use userprint_train::{OptimizerConfig, Packing, Schedule, TrainSettings};
+    /// let mut settings = TrainSettings {
+    ///     rule: TrainingRule::plain(8)?, packing: Packing::Blocks, block_tokens: 64, epochs: 1, max_steps: u64::MAX,
+    ///     learning_rate: 1e-3, warmup_steps: 0, schedule: Schedule::Linear, optimizer: OptimizerConfig::AdamW { weight_decay: 0.0 },
+    ///     evaluations: 1, checkpoint_every: None, checkpoints: Some(20), stop: StopRule::Never, microbatch_size: 8,
+    ///     activation_checkpointing: false, delta: None,
+    /// };
+    /// assert_eq!([1000, 7].map(|planned| settings.n_kept(planned)), [20, 7]);
+    /// settings.checkpoints = None;
+    /// assert_eq!(settings.n_kept(1000), 0);
+    /// # Ok::<(), userprint_mitigate::MitigateError>(())
+    /// ```
+    pub fn n_kept(&self, planned: u64) -> u64 {
+        self.kept_every(planned).map_or(0, |every| planned.div_ceil(every))
     }
 
     /// Whether gradients of examples or users are clipped.

@@ -72,7 +72,7 @@ pub struct TrainOutcome {
     pub curve: Vec<CurvePoint>,
     /// Step of the checkpoint that was kept: the least held-in validation loss, or the last one where steps are private.
     pub best_step: u64,
-    /// Steps whose models were kept under [`TrainSettings::checkpoint_every`].
+    /// Steps whose models were kept beside the target, see [`TrainSettings::kept_every`].
     pub kept_steps: Vec<u64>,
     /// Steps done.
     pub steps: u64,
@@ -185,12 +185,15 @@ pub fn train_on<B: KernelBackend>(
         steps.set_clip_norm(clip_norm);
     }
     let peers = Peers::new(lm, optimizer, devices)?;
-    let mut run = Run { peers, progress, data, settings, checkpoints, steps, total, losses: vec![] };
+    let kept_every = settings.kept_every(total);
+    let mut run =
+        Run { peers, progress, data, settings, checkpoints, steps, total, kept_every, losses: vec![] };
     run.go(hook)?;
+    let kept_steps = run.kept_steps();
     Ok(TrainOutcome {
         curve: run.progress.curve,
         best_step: run.progress.best_step,
-        kept_steps: settings.kept_steps(run.progress.step),
+        kept_steps,
         steps: run.progress.step,
         n_tokens: Some(run.progress.n_tokens).filter(|_| !run.steps.is_private()),
         least_norm: run.progress.least_norm,
@@ -200,7 +203,7 @@ pub fn train_on<B: KernelBackend>(
 }
 
 /// The same weights, recording gradients: of adapters alone where the model has some.
-fn with_gradients<B: AutodiffBackend>(start: &CausalLm<B::InnerBackend>) -> CausalLm<B> {
+pub(crate) fn with_gradients<B: AutodiffBackend>(start: &CausalLm<B::InnerBackend>) -> CausalLm<B> {
     let CausalLm { config, module } = CausalLm::from_inner(start);
     CausalLm { config, module: Params::require_gradients(module, start.trained()) }
 }
@@ -326,6 +329,7 @@ struct Run<'a, B: TrainBackend> {
     checkpoints: &'a Checkpoints<'a>,
     steps: Steps<'a, B>,
     total: u64,
+    kept_every: Option<u64>,
     losses: Vec<f64>,
 }
 
@@ -361,11 +365,23 @@ impl<B: TrainBackend> Run<'_, B> {
 
     /// Keeps the model of the last step, where its number alone did not.
     fn keep_last(&self) -> Result<(), TrainError> {
-        let last = self.settings.kept_steps(self.progress.step).last().copied();
-        if let Some(step) = last.filter(|&step| !self.settings.is_kept(step)) {
+        let last = self.kept_steps().last().copied();
+        if let Some(step) = last.filter(|&step| !self.is_kept(step)) {
             self.checkpoints.keep_step(&self.peers.first().lm, step)?;
         }
         Ok(())
+    }
+
+    /// Whether this step's model is kept for its number alone.
+    fn is_kept(&self, step: u64) -> bool {
+        step > 0 && self.kept_every.is_some_and(|every| step.is_multiple_of(every))
+    }
+
+    /// Steps up to now whose models are kept: those of their number, and the last.
+    fn kept_steps(&self) -> Vec<u64> {
+        let done = self.progress.step;
+        let is_last = |step| self.kept_every.is_some() && step == done;
+        (1..=done).filter(|&step| self.is_kept(step) || is_last(step)).collect()
     }
 
     /// One update; the loss before it, and the tokens predicted.
@@ -398,7 +414,7 @@ impl<B: TrainBackend> Run<'_, B> {
     fn is_evaluated(&self, step: u64) -> bool {
         let n = u64::from(self.settings.evaluations).min(self.total);
         let done = |step: u64| step * n / self.total;
-        done(step) > done(step - 1) || self.settings.is_kept(step)
+        done(step) > done(step - 1) || self.is_kept(step)
     }
 
     /// Measures validation losses, keeps the model if it is the best or of a step to keep, writes the state.
@@ -417,7 +433,7 @@ impl<B: TrainBackend> Run<'_, B> {
             self.checkpoints.keep_best(&self.peers.first().lm)?;
             self.progress.best_step = step;
         }
-        if self.settings.is_kept(step) {
+        if self.is_kept(step) {
             self.checkpoints.keep_step(&self.peers.first().lm, step)?;
         }
         self.progress.curve.push(point);

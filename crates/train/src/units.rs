@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burn::backend::Autodiff;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -10,9 +11,11 @@ use userprint_kernels::linear::product;
 use userprint_kernels::units::{
     HeadTraining, HeadUnits, add_rows, head_units, product_norms, shift_norms, table_norms, tied_products,
 };
+use userprint_model::backend::KernelBackend;
 use userprint_model::{Batch, CausalLm, Operation, Params, Positions, Tape};
 
 use crate::gradients::{self, Rows, add, carried_back};
+use crate::trainer::with_gradients;
 use crate::{Gradients, TrainBackend, TrainError};
 
 /// What units of a batch gave.
@@ -143,6 +146,24 @@ pub(crate) fn summed<B: AutodiffBackend, U: AsRef<[Vec<u32>]>>(
         left = rest;
     }
     (sum, n_tokens)
+}
+
+/// Norm of the gradient of each sequence's loss, its mean over tokens in nats, over all parameters that are trained.
+///
+/// Sequences are predicted token by token after the first; passes are of at most `microbatch_size` of them.
+///
+/// # Panics
+/// If all sequences of a pass have fewer than two tokens.
+pub fn sequence_norms<B: KernelBackend>(
+    lm: &CausalLm<B>,
+    sequences: &[Vec<u32>],
+    microbatch_size: usize,
+) -> Vec<f64> {
+    let lm = with_gradients::<Autodiff<B>>(lm);
+    let units: Vec<[Vec<u32>; 1]> = sequences.iter().map(|sequence| [sequence.clone()]).collect();
+    // Nothing is clipped: the sum is not looked at.
+    let (sum, _) = summed(&units, microbatch_size, &lm.device(), |batch| clipped_sum(&lm, batch, f64::MAX));
+    sum.map_or(Vec::new(), |sum| sum.norms)
 }
 
 /// How many of the first units fit in a pass, each filled up to the one of most sequences; at least 1.

@@ -91,6 +91,9 @@ pub(crate) struct RawTarget {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) near_dedup: Option<NearDuplicates>,
     pub(crate) lora: Option<LoraConfig>,
+    /// Measures gradient norms of so many examples of canary users, and of others, once the target is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gradient_norms: Option<usize>,
     pub(crate) training: RawTraining,
 }
 
@@ -423,9 +426,9 @@ impl RawReference {
             );
         };
         let training = self.training.as_ref().context("[reference.training] is missing: without a checkpoint the reference is pre-trained on the public users")?;
-        if training.checkpoint_every.is_some() {
+        if let Some(key) = training.key_of_checkpoints() {
             bail!(
-                "[reference.training] has a `checkpoint_every`, expected it in [target.training] alone: the attack is followed along the target's training"
+                "[reference.training] has a `{key}`, expected it in [target.training] alone: the attack is followed along the target's training"
             );
         }
         let config = gpt_neo::small(vocab_size, context, width, layers, heads).context("[reference]")?;

@@ -113,8 +113,7 @@ impl TrainingBar {
         if left == 0 || self.n_timed == 0 {
             return 0.0;
         }
-        let kept = settings.checkpoint_every.map_or(0, |every| left / every);
-        let n_evaluations = u64::from(settings.evaluations).max(kept).min(left);
+        let n_evaluations = u64::from(settings.evaluations).max(settings.n_kept(self.total_steps)).min(left);
         left as f64 * self.step_s / self.n_timed as f64 + n_evaluations as f64 * self.evaluation_s
     }
 

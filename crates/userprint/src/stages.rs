@@ -1,6 +1,7 @@
 //! The stages: each reads what the ones before left, and leaves files.
 
 pub(crate) mod attack;
+pub(crate) mod norms;
 pub(crate) mod prepare;
 pub(crate) mod pretrain;
 pub(crate) mod report;

@@ -55,6 +55,7 @@ impl Tiny {
                 optimizer: OptimizerConfig::ADAM,
                 evaluations: 3,
                 checkpoint_every: None,
+                checkpoints: None,
                 stop: StopRule::Never,
                 microbatch_size: 16,
                 activation_checkpointing: false,

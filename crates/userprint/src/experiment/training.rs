@@ -43,6 +43,9 @@ pub(crate) struct RawTraining {
     pub(crate) evaluations: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_every: Option<u64>,
+    /// Keeps so many models instead, evenly spaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoints: Option<u32>,
     pub(crate) patience: Option<u32>,
     pub(crate) max_validation_examples: usize,
     pub(crate) privacy: Option<RawPrivacy>,
@@ -69,6 +72,12 @@ impl RawTraining {
                 run.display()
             )
         })
+    }
+
+    /// The key that says which models are kept, if any does.
+    pub(super) fn key_of_checkpoints(&self) -> Option<&'static str> {
+        let every = self.checkpoint_every.map(|_| "checkpoint_every");
+        every.or(self.checkpoints.map(|_| "checkpoints"))
     }
 
     /// Without what changes rounding alone.
@@ -101,6 +110,7 @@ impl RawTraining {
             optimizer: self.optimizer()?,
             evaluations: self.evaluations,
             checkpoint_every: self.checkpoint_every,
+            checkpoints: self.checkpoints,
             stop: self.patience.map_or(StopRule::Never, |evaluations| StopRule::Patience { evaluations }),
             microbatch_size: self.microbatch_size.unwrap_or(DEFAULT_MICROBATCH_SIZE),
             activation_checkpointing: self.activation_checkpointing,

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use userprint_core::Fingerprint;
 use userprint_model::checkpoint;
+use userprint_train::TrainSettings;
 
 use super::file::Grid;
 use super::runs::{Changes, experiment, run_folder};
@@ -43,11 +44,11 @@ pub(super) fn estimate(grid: &Grid, runs: &Path, changes: &Changes) -> anyhow::R
         tracing::info!("measuring {}", variant.name);
         let own = run_folder(grid, folder.path(), &variant.name, seed);
         let checked = experiment(grid, variant, seed, folder.path(), changes)?.check()?;
-        let every = checked.target.settings.checkpoint_every;
+        let settings = checked.target.settings.clone();
         let pipeline = Pipeline::open(checked, &own, NonZeroUsize::MIN, changes.offline)?;
         let seconds = pipeline.estimate().with_context(|| format!("variant `{}`", variant.name))?;
         estimates.push(Estimate::of(&variant.name, &seconds));
-        disk += size(&own, every)?;
+        disk += size(&own, &settings)?;
     }
     Ok(words(grid, &estimates, disk))
 }
@@ -71,12 +72,11 @@ impl<'g> Estimate<'g> {
 }
 
 /// Bytes of a whole run: what the shortened one left, and the checkpoints that it kept not yet.
-fn size(run: &Path, checkpoint_every: Option<u64>) -> anyhow::Result<u64> {
+fn size(run: &Path, settings: &TrainSettings) -> anyhow::Result<u64> {
     let target = run.join(TARGET);
     let planned = TrainingRecord::read(&target)?.planned_steps.unwrap_or(0);
-    let n_kept = checkpoint_every.map_or(0, |every| planned.div_ceil(every));
     let model: u64 = checkpoint::files(&target)?.iter().map(|file| file_size(file)).sum();
-    Ok(folder_size(run) + n_kept * model)
+    Ok(folder_size(run) + settings.n_kept(planned) * model)
 }
 
 fn file_size(path: &Path) -> u64 {

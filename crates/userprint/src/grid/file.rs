@@ -52,6 +52,9 @@ pub(crate) struct Variant {
     /// Tables and values that take the place of the experiment's.
     #[serde(default)]
     set: Table,
+    /// The same, after `set`: what a scale of the grid changes in this variant.
+    #[serde(default)]
+    sizes: Table,
     /// Keys of the experiment that go, such as `target.training.batch_size`.
     #[serde(default)]
     unset: Vec<String>,
@@ -202,6 +205,7 @@ impl Grid {
         merge(&mut table, &self.set);
         merge(&mut table, &self.sizes);
         merge(&mut table, &variant.set);
+        merge(&mut table, &variant.sizes);
         point(&mut table, folder);
         table.insert("name".to_owned(), Value::String(self.run_name(&variant.name)));
         table.insert("seed".to_owned(), Value::Integer(i64::try_from(seed).context("a seed is below 2^63")?));
@@ -234,7 +238,7 @@ impl Grid {
 impl Variant {
     /// The experiment as it is.
     pub(crate) fn unchanged(name: &str) -> Self {
-        Self { name: name.to_owned(), set: Table::new(), unset: Vec::new() }
+        Self { name: name.to_owned(), set: Table::new(), sizes: Table::new(), unset: Vec::new() }
     }
 
     /// Whether its experiment can be read only once other variants have run.

@@ -87,9 +87,21 @@ pub(crate) struct VariantOutcome {
     pub(crate) curves: Vec<Vec<CurvePoint>>,
     /// AUROC by number of attack examples: means over seeds.
     pub(crate) knowledge: Vec<(u32, f64)>,
+    /// Gradient norms of examples, of the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) norms: Option<NormsOutcome>,
     /// Proposition 1 of each held-in user of a synthetic population, in the first run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exact: Vec<ExactRow>,
+}
+
+/// Norms of single examples' gradients under the target: quartiles of those of canary users and of others, and the chance that
+/// one of a canary user is the higher.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NormsOutcome {
+    pub(crate) canaries: [f64; 3],
+    pub(crate) others: [f64; 3],
+    pub(crate) canary_is_higher: f64,
 }
 
 /// The attack and the losses at one kept checkpoint.

@@ -1,6 +1,6 @@
 //! A grid as a page of Markdown.
 
-use super::outcome::{CorpusOutcome, Outcome, RowOutcome};
+use super::outcome::{CorpusOutcome, Outcome, RowOutcome, VariantOutcome};
 use super::words::{corpus_rows, evidence, recommendation, signed_interval, verdict};
 use crate::report::grouped;
 use crate::report::number::{decimals, interval, probability};
@@ -23,6 +23,7 @@ pub(super) fn page(outcome: &Outcome, plots: &[&str]) -> String {
         parts.extend([head(outcome), rows(outcome), variants(outcome)]);
     }
     parts.extend(audits(outcome));
+    parts.extend(norms(outcome));
     let pictures = CAPTIONS.iter().filter(|(file, _)| plots.contains(file));
     parts
         .push(pictures.map(|(file, caption)| format!("![{caption}]({file})")).collect::<Vec<_>>().join("\n"));
@@ -64,6 +65,28 @@ fn audits(outcome: &Outcome) -> Option<String> {
         "|---|---|---|---|---|---|".to_owned(),
     ];
     (!rows.is_empty()).then(|| head.into_iter().chain(rows).collect::<Vec<_>>().join("\n"))
+}
+
+/// Gradient norms, where they were measured.
+fn norms(outcome: &Outcome) -> Option<String> {
+    let row = |own: &VariantOutcome| {
+        let norms = own.norms?;
+        let quartiles = |of: [f64; 3]| of.map(|norm| decimals(norm, 3)).join(" / ");
+        Some(format!(
+            "| {} | {} | {} | {} |",
+            own.name,
+            quartiles(norms.canaries),
+            quartiles(norms.others),
+            probability(norms.canary_is_higher, 3)
+        ))
+    };
+    let rows: Vec<String> = outcome.variants.iter().filter_map(row).collect();
+    let head = [
+        "| gradient norms of examples, P25 / P50 / P75 | canary users | others | chance that a canary's is higher |",
+        "|---|---|---|---|",
+    ];
+    let lines = head.map(str::to_owned).into_iter().chain(rows.iter().cloned());
+    (!rows.is_empty()).then(|| lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn head(outcome: &Outcome) -> String {

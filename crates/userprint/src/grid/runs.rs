@@ -20,6 +20,7 @@ use crate::pipeline::{Pipeline, Stage};
 use crate::results::Results;
 use crate::run_folder::Manifest;
 use crate::stages::attack::STATISTICS;
+use crate::stages::norms::GradientNorms;
 
 /// What the command line changes in every run.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,7 @@ pub(crate) struct Run {
     pub(crate) results: Results,
     pub(crate) manifest: Manifest,
     pub(crate) table: StatisticsTable,
+    pub(crate) norms: Option<GradientNorms>,
 }
 
 /// All runs of a grid.
@@ -176,6 +178,7 @@ impl Run {
             results: Results::read(folder)?,
             manifest: Manifest::read(folder)?,
             table: store::read_statistics(&folder.join(STATISTICS))?,
+            norms: GradientNorms::read(folder)?,
         })
     }
 

@@ -6,9 +6,10 @@ use userprint_stats::{Interval, Roc, StatsError, Stratum, Term, contrast, pooled
 
 use super::file::{Grid, Row};
 use super::findings;
-use super::outcome::{CurvePoint, RowOutcome, VariantOutcome};
+use super::outcome::{CurvePoint, NormsOutcome, RowOutcome, VariantOutcome};
 use super::runs::{Run, Runs};
 use crate::results::Results;
+use crate::stages::norms::GradientNorms;
 
 /// False positive rates of the true positive rates.
 pub(super) const RATES: [f64; 2] = [0.01, 0.05];
@@ -38,6 +39,7 @@ pub(super) fn variants(grid: &Grid, runs: &Runs) -> Vec<VariantOutcome> {
             train_s: mean(&|run| run.manifest.stages.get("train").map_or(0.0, |stage| stage.wall_s)),
             promise: own.first().and_then(|run| promise(&run.results)),
             noise: own.first().and_then(|run| noise(&run.results)),
+            norms: own.first().and_then(|run| norms(run.norms.as_ref()?)),
             exact: own.first().map_or(Vec::new(), |run| run.results.exact.clone()),
             void: void.collect(),
             curves: own.iter().map(|run| curve(&run.results)).filter(|curve| !curve.is_empty()).collect(),
@@ -50,6 +52,20 @@ pub(super) fn variants(grid: &Grid, runs: &Runs) -> Vec<VariantOutcome> {
 fn promise(results: &Results) -> Option<(f64, bool)> {
     let promise = results.promise.as_ref()?;
     Some((promise.claim.epsilon(), promise.claim.unit() == userprint_mitigate::PrivacyUnit::User))
+}
+
+fn norms(found: &GradientNorms) -> Option<NormsOutcome> {
+    let quartiles = |norms: &[f64]| {
+        let mut sorted = norms.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        [0.25, 0.5, 0.75].map(|share| sorted[(share * (sorted.len() - 1) as f64).round() as usize])
+    };
+    let canary_is_higher = Roc::new(&found.canaries, &found.others).ok()?.auroc();
+    Some(NormsOutcome {
+        canaries: quartiles(&found.canaries),
+        others: quartiles(&found.others),
+        canary_is_higher,
+    })
 }
 
 /// Noise on a step's mean gradient, in clip norms: what is sampled must be what is hidden, as its number is known then.

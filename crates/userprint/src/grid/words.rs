@@ -199,6 +199,7 @@ mod tests {
             curves: Vec::new(),
             knowledge: Vec::new(),
             noise: None,
+            norms: None,
             exact: Vec::new(),
         }
     }

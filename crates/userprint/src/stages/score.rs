@@ -69,8 +69,8 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     let bar = texts.bar("target");
     let speed = texts.score("target", &target, TARGET, &bar)?;
     // A shortened training kept fewer checkpoints than it would.
-    let kept = pipeline.experiment.target.settings.checkpoint_every.zip(record.planned_steps);
-    let n_kept = kept.map_or(0, |(every, planned)| planned.div_ceil(every)) as f64;
+    let planned = record.planned_steps;
+    let n_kept = planned.map_or(0, |planned| pipeline.experiment.target.settings.n_kept(planned)) as f64;
     let left_out_s = bar.wall_s() * (texts.left_out() + n_kept * (1.0 + texts.left_out()));
     if !pipeline.is_short {
         texts.score_steps(&steps, target, form)?;

@@ -7,6 +7,7 @@ use userprint_model::CausalLm;
 use userprint_model::backend::KernelBackend;
 use userprint_train::Validation;
 
+use super::norms::{self, NORMS};
 use super::pretrain::{Trained, TrainingJob, reference_folder, some_texts, training_files};
 use super::{StageOutput, prepare};
 use crate::backend::with_backend;
@@ -73,5 +74,10 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
         is_short: pipeline.is_short,
     };
     let Trained { outcome, note, left_out_s } = job.run(&lm, &examples, &validation)?;
-    Ok(StageOutput { files: training_files(TARGET, lm.is_adapted(), &outcome), note, left_out_s })
+    let mut files = training_files(TARGET, lm.is_adapted(), &outcome);
+    if let Some(n) = pipeline.experiment.raw.target.gradient_norms {
+        norms::measure::<B>(pipeline, n)?;
+        files.push(NORMS.to_owned());
+    }
+    Ok(StageOutput { files, note, left_out_s })
 }

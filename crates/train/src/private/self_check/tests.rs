@@ -44,6 +44,7 @@ fn settings(sampling: DpSampling) -> TrainSettings {
         optimizer: OptimizerConfig::ADAM,
         evaluations: 1,
         checkpoint_every: None,
+        checkpoints: None,
         stop: StopRule::Never,
         microbatch_size: 4,
         activation_checkpointing: false,
