@@ -216,3 +216,49 @@ pub fn join_near_copies(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use userprint_core::Seed;
+
+    use super::*;
+    use crate::{CorpusRow, InMemoryCorpus};
+
+    /// Two users with the same four texts, of which three share most words: a group within each user, none across.
+    #[test]
+    fn near_copies_get_the_group_of_the_one_of_lowest_rank() {
+        let texts = ["a b c d e f g h", "a b c d e f g i", "x y z", "a b c d e f j k"];
+        let rows = ["u", "v"].into_iter().flat_map(|user| {
+            texts.iter().enumerate().map(move |(at, text)| CorpusRow {
+                user_id: user.to_owned(),
+                example_id: Some(at.to_string()),
+                text: (*text).to_owned(),
+                origin: Default::default(),
+            })
+        });
+        let corpus = InMemoryCorpus::from_rows(rows.collect()).expect("rows that fit");
+        let ids = || (0..4).map(|at| ExampleId::new(at.to_string())).collect::<Vec<_>>();
+        let partition = Partition {
+            users: vec![UserId::new("u"), UserId::new("v")],
+            membership: vec![Membership::HeldIn; 2],
+            example_ids: Ragged::from_iter([ids(), ids()]),
+            roles: Ragged::from_iter([vec![Some(Role::Train); 4], vec![Some(Role::Train); 4]]),
+            n_dropped: 0,
+            seed: Seed(1),
+        };
+        let mut train = train_set(&corpus, &partition, Membership::HeldIn).expect("the same corpus");
+        assert_eq!(train.duplicate_group, [0, 1, 2, 3, 4, 5, 6, 7]);
+        let examples =
+            Selection::new(&corpus, &partition, Membership::HeldIn, Role::Train).expect("the same corpus");
+        let near = NearDuplicates { threshold: 0.4, shingle_words: 2 };
+        join_near_copies(&mut train, &examples, &near).expect("in memory");
+        for first in [0, 4] {
+            let group = &train.duplicate_group[first..first + 4];
+            let lowest = [0, 1, 3].into_iter().min_by_key(|&at| train.rank[first + at]).expect("three");
+            assert_eq!(group, {
+                let joined = (first + lowest) as u32;
+                [joined, joined, first as u32 + 2, joined]
+            });
+        }
+    }
+}

@@ -150,6 +150,19 @@ fn the_last_step_is_kept_once() {
     check_kept(&none, &[]);
 }
 
+#[test]
+fn so_many_models_are_kept_evenly() {
+    let of = |n: u32| {
+        let mut tiny = tiny();
+        tiny.settings.checkpoints = Some(n);
+        tiny
+    };
+    check_kept(&of(3), &[3, 6, 9]);
+    check_kept(&of(4), &[3, 6, 9]);
+    check_kept(&of(1), &[9]);
+    check_kept(&of(100), &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
 /// The last step is where training stopped, not where it was planned to.
 #[test]
 fn stopped_early_the_last_step_is_kept() {
@@ -450,6 +463,13 @@ fn settings_out_of_range() {
     check_setting(|settings| settings.evaluations = 0, "evaluations", says);
     let says = "checkpoint_every is 0, expected at least 1";
     check_setting(|settings| settings.checkpoint_every = Some(0), "checkpoint_every", says);
+    let says = "checkpoints is 0, expected at least 1";
+    check_setting(|settings| settings.checkpoints = Some(0), "checkpoints", says);
+    let says = "checkpoints is beside checkpoint_every, expected one of them";
+    let both = |settings: &mut TrainSettings| {
+        (settings.checkpoint_every, settings.checkpoints) = (Some(2), Some(2));
+    };
+    check_setting(both, "checkpoints", says);
     for rate in [f64::NAN, f64::INFINITY, 0.0, -1e-3] {
         let says = format!("learning_rate is {rate}, expected a positive number");
         check_setting(|settings| settings.learning_rate = rate, "learning_rate", &says);

@@ -113,7 +113,8 @@ fn words(grid: &Grid, estimates: &[Estimate<'_>], disk: u64) -> String {
         peak_memory().map_or(String::new(), |memory| format!(", {} of memory", bytes(memory)))
     ));
     lines.push(
-        "from a few steps and texts of each; shared stages count once, attacks and reports (seconds) not at all"
+        "from a few steps and texts of each variant; shared stages count once, attacks\n\
+         and reports (seconds each) not at all"
             .to_owned(),
     );
     lines.join("\n")

@@ -7,6 +7,7 @@ mod canaries;
 mod command_line;
 mod corpus;
 mod experiment_folder;
+mod findings;
 mod full_disk;
 mod hub;
 mod interrupted;
