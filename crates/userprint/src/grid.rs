@@ -132,6 +132,7 @@ fn outcome(grid: &Grid, runs: &Runs) -> anyhow::Result<Outcome> {
         is_of_mitigations: grid.is_of_mitigations(),
         variants: table::variants(grid, runs),
         rows: table::rows(grid, runs)?,
+        published_on: grid.published_on.clone(),
         claims: claims::judge(grid, runs)?,
         corpus: None,
     })

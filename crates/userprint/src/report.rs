@@ -193,7 +193,7 @@ fn figures(input: &ReportInput<'_>) -> Result<Vec<Figure>, ReportError> {
         figures.push(Figure { title: "Attacker's knowledge", svg, caption });
     }
     figures.extend(along_training(results)?);
-    if let Some(svg) = bounds::plot(&results.bounds)? {
+    if let Some(svg) = bounds::plot(&results.bounds, "measured statistic")? {
         let inside = results.bounds.iter().filter(|user| user.is_inside).count();
         let caption = format!(
             "Mean log-likelihood ratio of each held-in user between the paper's two bounds, from the user's share \

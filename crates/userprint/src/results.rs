@@ -205,7 +205,7 @@ pub(crate) struct ExactRow {
     pub(crate) lower: f64,
     /// Log-likelihood under the mixture less that under the mixture of all others.
     pub(crate) exposure: f64,
-    /// `share (r - 1)`.
+    /// `log(1 + share (r - 1))` of the mean `r`, which is at most the paper's `share chi2`.
     pub(crate) upper: f64,
     /// Log-likelihood under the target less that under the reference.
     pub(crate) measured: f64,

@@ -36,6 +36,8 @@ pub(crate) struct Grid {
     /// What is compared; without it each variant's headline attack.
     #[serde(default)]
     pub(crate) rows: Vec<Row>,
+    /// The corpus of the published AUROCs in rows.
+    pub(crate) published_on: Option<String>,
     #[serde(default)]
     pub(crate) claims: Vec<Claim>,
 }

@@ -31,6 +31,9 @@ pub(crate) struct Outcome {
     pub(crate) variants: Vec<VariantOutcome>,
     /// The attacks.
     pub(crate) rows: Vec<RowOutcome>,
+    /// The corpus of the published AUROCs in rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) published_on: Option<String>,
     /// The claims.
     pub(crate) claims: Vec<ClaimOutcome>,
     /// The corpus, where it was to be described.

@@ -109,7 +109,8 @@ fn rows(outcome: &Outcome) -> String {
         "|---|---|---|---|---|---|".to_owned(),
     ];
     if has_published {
-        lines[0] += " published AUROC |";
+        let on = outcome.published_on.as_ref().map_or(String::new(), |corpus| format!(", {corpus}"));
+        lines[0] += &format!(" published{on} |");
         lines[1] += "---|";
     }
     for row in &outcome.rows {

@@ -19,7 +19,9 @@ pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, Re
         plots.push(("words.svg", alone(&by_powers("words", documents, "words a document", "documents")?)));
     }
     if !outcome.rows.is_empty() {
-        plots.push(("exposure.svg", alone(&exposure(&outcome.rows)?)));
+        let published = outcome.published_on.as_ref().map(|corpus| format!("published, {corpus}"));
+        let published = published.as_deref().unwrap_or("published");
+        plots.push(("exposure.svg", alone(&exposure(&outcome.rows, published)?)));
     }
     let own: Vec<&RowOutcome> = outcome.rows.iter().filter(|row| row.name == row.variant).collect();
     if own.len() > 1 {
@@ -33,7 +35,7 @@ pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, Re
     }
     let exact =
         outcome.variants.first().map_or(Vec::new(), |variant| variant.exact.iter().map(bound).collect());
-    if let Some(plot) = bounds::plot(&exact)? {
+    if let Some(plot) = bounds::plot(&exact, "exact exposure")? {
         plots.push(("bounds.svg", alone(&plot)));
     }
     Ok(plots)
@@ -42,8 +44,6 @@ pub(super) fn plots(outcome: &Outcome) -> Result<Vec<(&'static str, String)>, Re
 /// Exact exposure in the place of a measured statistic.
 fn bound(row: &ExactRow) -> BoundRow {
     let ExactRow { share, lower, exposure, upper, .. } = *row;
-    // Beyond what a plot can show, the upper bound says no more.
-    let upper = upper.min(2.0 * exposure.abs() + 10.0);
     BoundRow { share, lower, measured: exposure, upper, is_inside: lower <= exposure && exposure <= upper }
 }
 
@@ -77,7 +77,7 @@ fn by_powers(
 }
 
 /// AUROC of each row with its interval, and beside it what was published.
-fn exposure(rows: &[RowOutcome]) -> Result<String, ReportError> {
+fn exposure(rows: &[RowOutcome], published: &str) -> Result<String, ReportError> {
     let ends =
         || rows.iter().flat_map(|row| row.auroc_interval).chain(rows.iter().filter_map(|row| row.published));
     let (least, most) = (ends().fold(0.5, f64::min), ends().fold(0.5, f64::max));
@@ -92,7 +92,7 @@ fn exposure(rows: &[RowOutcome]) -> Result<String, ReportError> {
     canvas::svg("exposure", "AUROC of each row with its 95 % interval", |area| {
         let mut entries = vec![(Swatch::Line, HELD_IN, "95 % interval"), (Swatch::Dashed, GUIDE, "guessing")];
         if rows.iter().any(|row| row.published.is_some()) {
-            entries.push((Swatch::Filled, HELD_OUT, "published"));
+            entries.push((Swatch::Filled, HELD_OUT, published));
         }
         canvas::legend(area, &entries)?;
         let mut chart = canvas::chart_beside(area, &x, &y, letters * LETTER + 30)?;

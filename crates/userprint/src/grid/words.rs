@@ -226,6 +226,7 @@ mod tests {
             n_parameters: 1,
             variants: losses.map(|(name, loss)| with_loss(name, loss)).to_vec(),
             rows,
+            published_on: None,
             claims: Vec::new(),
             corpus: None,
         };

@@ -37,20 +37,20 @@ pub(super) fn rows(
     let tokenizer = WhitespaceTokenizer::new(population.words());
     let members = members(pipeline)?;
     let ratios = example_statistics(scored, &LikelihoodRatio)?.statistic;
-    let mut by_user: BTreeMap<&UserId, Vec<[f64; 4]>> = BTreeMap::new();
+    let mut by_user: BTreeMap<&UserId, Vec<[f64; 3]>> = BTreeMap::new();
     for (at, example) in examples.iter().enumerate() {
         let Some(own) = members.get(&example.user_id) else { continue };
         let tokens = tokenizer.encode(&[&example.text])?;
-        let [lower, exposure, upper] = of_document(&population, &members, own, tokens.ids.row(0));
-        by_user
-            .entry(&users[scored.user()[at].index()])
-            .or_default()
-            .push([lower, exposure, upper, ratios[at]]);
+        let [lower, exposure] = of_document(&population, &members, own, tokens.ids.row(0));
+        let user = &users[scored.user()[at].index()];
+        by_user.entry(user).or_default().push([lower, exposure, ratios[at]]);
     }
-    let row = |(user, documents): (&UserId, Vec<[f64; 4]>)| {
-        let mean = |of: usize| documents.iter().map(|own| own[of]).sum::<f64>() / documents.len() as f64;
+    let row = |(user, documents): (&UserId, Vec<[f64; 3]>)| {
+        let n = documents.len() as f64;
+        let mean = |of: usize| documents.iter().map(|own| own[of]).sum::<f64>() / n;
+        let upper = log_sum_exp(documents.iter().map(|own| own[1])) - n.ln();
         let share = members[user].share;
-        ExactRow { share, lower: mean(0), exposure: mean(1), upper: mean(2), measured: mean(3) }
+        ExactRow { share, lower: mean(0), exposure: mean(1), upper, measured: mean(2) }
     };
     let mut rows: Vec<ExactRow> = by_user.into_iter().map(row).collect();
     rows.sort_by(|a, b| a.exposure.total_cmp(&b.exposure));
@@ -70,7 +70,7 @@ fn members(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<UserId, Member>> {
     Ok(members)
 }
 
-/// Both bounds around `log D_task - log D_-u` of one document: `log share + log r` and `share (r - 1)`, `r = D_u / D_-u`.
+/// `log share + log r` and `log D_task - log D_-u = log(1 + share (r - 1))` of one document, `r = D_u / D_-u`.
 ///
 /// # Reference
 /// Kandpal et al., EMNLP 2024, Proposition 1 and its proof, document by document.
@@ -79,7 +79,7 @@ fn of_document(
     members: &BTreeMap<UserId, Member>,
     own: &Member,
     tokens: &[u32],
-) -> [f64; 3] {
+) -> [f64; 2] {
     let of_own = population.log_prob(own.author, tokens);
     let others = members.values().filter(|other| other.author != own.author);
     let others =
@@ -87,7 +87,7 @@ fn of_document(
     let task = log_sum_exp([own.share.ln() + of_own, others].into_iter());
     let without = others - (-own.share).ln_1p();
     let log_r = of_own - without;
-    [own.share.ln() + log_r, task - without, own.share * log_r.exp_m1()]
+    [own.share.ln() + log_r, task - without]
 }
 
 fn log_sum_exp(terms: impl Iterator<Item = f64>) -> f64 {
@@ -114,10 +114,17 @@ mod tests {
         let mut rng = Seed(2).rng();
         for own in members.values().step_by(15) {
             let tokens = population.sample_document(own.author, &mut rng);
-            let [lower, exposure, upper] = of_document(&population, &members, own, &tokens);
+            let [lower, exposure] = of_document(&population, &members, own, &tokens);
             let expect = population.log_prob_task(&tokens) - population.log_prob_without(own.author, &tokens);
             assert!((exposure - expect).abs() < 1e-9, "{exposure} {expect}");
-            assert!(lower <= exposure + 1e-9 && exposure <= upper + 1e-9, "{lower} {exposure} {upper}");
+            let log_r =
+                population.log_prob(own.author, &tokens) - population.log_prob_without(own.author, &tokens);
+            assert!(
+                (lower - own.share.ln() - log_r).abs() < 1e-9 && lower <= exposure + 1e-9,
+                "{lower} {log_r}"
+            );
+            // What the upper bound takes the mean of.
+            assert!((exposure - (own.share * log_r.exp_m1()).ln_1p()).abs() < 1e-9, "{exposure} {log_r}");
         }
     }
 }
