@@ -1,18 +1,18 @@
 //! Fresh documents: what the attacker has must not stand in training, not even nearly.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use userprint_core::{Ragged, Role};
+use userprint_core::{Membership, Ragged, Role};
 
 use crate::canary::Texts;
 use crate::overlap::SHINGLE_WORDS;
 use crate::words::shingles;
 use crate::{CorpusError, InMemoryCorpus, Partition};
 
-/// The partition without training documents that share more than `share` of their phrases with a reserved document of the same
+/// The partition without those training documents of held-in users that share more than `share` of their phrases with a reserved document of the same
 /// user, counted in the one that has fewer: they are used for nothing.
 ///
-/// A phrase is a run of 13 words; a document of fewer words is one phrase.
+/// A phrase is a run of 13 words; a document of fewer words is one phrase. Public users stay as they are: nobody attacks them.
 ///
 /// # Errors
 /// [`CorpusError::Setting`] for a share outside 0 to 1; [`CorpusError::OtherCorpus`] where the partition is of another corpus.
@@ -29,14 +29,23 @@ pub fn keep_fresh(
     let mut changed = Partition { roles: Ragged::new(), ..partition.clone() };
     for (user, examples) in Texts::new(corpus, partition)?.0.into_iter().enumerate() {
         let roles = partition.roles.row(user);
+        if partition.membership[user] != Membership::HeldIn {
+            changed.roles.push(roles.iter().copied());
+            continue;
+        }
         let own: Vec<BTreeSet<u64>> = examples.iter().map(|example| phrases(&example.text)).collect();
         let is_reserved = |role: &Option<Role>| role.is_some_and(|role| role != Role::Train);
-        let reserved = || roles.iter().zip(&own).filter(|(role, _)| is_reserved(role)).map(|(_, own)| own);
+        // Which reserved documents have a phrase: most have none of another's.
+        let mut having: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (at, own) in own.iter().enumerate().filter(|(at, _)| is_reserved(&roles[*at])) {
+            own.iter().for_each(|phrase| having.entry(*phrase).or_default().push(at));
+        }
         let is_near = |one: &BTreeSet<u64>| {
-            reserved().any(|other| {
-                let n_shared = one.intersection(other).count() as f64;
-                n_shared > share * one.len().min(other.len()) as f64
-            })
+            let mut n_shared: BTreeMap<usize, usize> = BTreeMap::new();
+            for at in one.iter().filter_map(|phrase| having.get(phrase)).flatten() {
+                *n_shared.entry(*at).or_default() += 1;
+            }
+            n_shared.iter().any(|(at, n)| *n as f64 > share * one.len().min(own[*at].len()) as f64)
         };
         let kept = roles.iter().zip(&own).map(|(role, own)| match role {
             Some(Role::Train) if is_near(own) => None,
@@ -49,7 +58,7 @@ pub fn keep_fresh(
 
 #[cfg(test)]
 mod tests {
-    use userprint_core::{ExampleId, Membership, Seed, UserId};
+    use userprint_core::{ExampleId, Seed, UserId};
 
     use super::*;
     use crate::CorpusRow;
@@ -86,5 +95,7 @@ mod tests {
         assert_eq!(roles(0.5), [attack, train, None, None, train]);
         assert_eq!(roles(1.0), [attack, train, train, train, train]);
         assert!(keep_fresh(&corpus, &partition, 1.5).is_err());
+        let public = Partition { membership: vec![Membership::Public], ..partition.clone() };
+        assert_eq!(keep_fresh(&corpus, &public, 0.2).expect("the same corpus"), public);
     }
 }

@@ -46,6 +46,6 @@ pub use relational::{Cluster, Duplicates, Inspection, RelationalSplit, SharedTex
 pub use selection::{Selection, join_near_copies, train_set};
 pub use shadow::shadow;
 pub use split::{Partition, UserSplit, partition};
-pub use synthetic::{Population, PopulationConfig};
+pub use synthetic::{Population, PopulationConfig, log_sum_exp};
 pub use user_documents::{UserDocuments, UserDraw};
 pub use wording::{UserWords, Wording, wording};

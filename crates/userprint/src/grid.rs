@@ -122,8 +122,8 @@ fn outcome(grid: &Grid, runs: &Runs) -> anyhow::Result<Outcome> {
     Ok(Outcome {
         schema: 1,
         name: grid.name.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: machine(),
+        version: first.map_or(env!("CARGO_PKG_VERSION").to_owned(), |run| run.manifest.version.clone()),
+        machine: first.map_or_else(machine, |run| run.manifest.machine.clone()),
         seeds: grid.seeds.clone(),
         wall_s: runs.wall_s(),
         n_held_in: users.map_or(0, |users| users.held_in),

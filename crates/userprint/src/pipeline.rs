@@ -208,6 +208,9 @@ impl Pipeline {
     ) -> anyhow::Result<Fingerprint> {
         let raw = &self.experiment.raw;
         let mut hash = Fingerprinter::new().with(stage.name());
+        if self.is_short {
+            hash.add("shortened");
+        }
         for source in stage.sources() {
             hash.add(earlier[source].hex());
         }
@@ -254,8 +257,8 @@ impl Pipeline {
                 // The batch size changes scores by rounding alone.
                 let settings = (&score.bos, score.max_tokens, &score.long_texts, &score.detail, &score.dtype);
                 hash.add(serde_json::to_string(&settings)?);
-                if let Some(folder) =
-                    stages::score::other_reference(self).filter(|_| stage == Stage::ScoreReference)
+                if stage == Stage::ScoreReference
+                    && let Some(folder) = stages::score::other_reference(self)?
                 {
                     hash.add(hash_of_checkpoint(&folder)?);
                 }

@@ -110,11 +110,11 @@ impl TrainingBar {
     /// Seconds of the steps that were planned and not made, and of the evaluations among them.
     pub(crate) fn left_out_s(&self, settings: &TrainSettings) -> f64 {
         let left = self.total_steps - self.done;
-        if left == 0 || self.n_timed == 0 {
+        if left == 0 {
             return 0.0;
         }
         let n_evaluations = u64::from(settings.evaluations).max(settings.n_kept(self.total_steps)).min(left);
-        left as f64 * self.step_s / self.n_timed as f64 + n_evaluations as f64 * self.evaluation_s
+        left as f64 * self.step_s / self.n_timed.max(1) as f64 + n_evaluations as f64 * self.evaluation_s
     }
 
     /// Steps that were planned.
@@ -124,7 +124,10 @@ impl TrainingBar {
 
     fn has_enough(&self) -> bool {
         let start_s = self.bar.as_ref().map_or(0.0, Bar::wall_s);
-        self.is_short && self.n_timed > 0 && (self.n_timed >= TIMED || start_s > LONG_S)
+        // Where each step is evaluated, none is timed.
+        let is_enough =
+            self.n_timed >= TIMED || (self.n_timed > 0 && start_s > LONG_S) || self.done > 4 * TIMED;
+        self.is_short && is_enough
     }
 
     /// Tokens per second of the steps alone, evaluations left out; none before the first step, and of secret samples.
@@ -138,7 +141,8 @@ impl Hook for TrainingBar {
         let step_s = self.last.elapsed().as_secs_f64();
         if step.step == 0 {
             self.evaluation_s = step_s;
-        } else if step.evaluation.is_none() {
+        } else if step.evaluation.is_none() && !(self.is_short && step.step == 1) {
+            // The first step of a device is slow.
             self.n_tokens = self.n_tokens.zip(step.n_tokens).map(|(sum, n)| sum + n);
             self.n_timed += 1;
             self.step_s += step_s;

@@ -207,7 +207,9 @@ pub(crate) struct ExactRow {
     pub(crate) exposure: f64,
     /// `log(1 + share (r - 1))` of the mean `r`, which is at most the paper's `share chi2`.
     pub(crate) upper: f64,
-    /// Log-likelihood under the target less that under the reference.
+    /// The exposure of a document over its tokens.
+    pub(crate) exposure_per_token: f64,
+    /// Log-likelihood under the target less that under the reference, nats per token of the model.
     pub(crate) measured: f64,
 }
 

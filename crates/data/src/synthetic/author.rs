@@ -127,7 +127,7 @@ fn log_add_exp(a: f64, b: f64) -> f64 {
 }
 
 /// `log Σ exp(x)`.
-pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
+pub fn log_sum_exp(values: &[f64]) -> f64 {
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if max == f64::NEG_INFINITY {
         return max;

@@ -7,5 +7,6 @@ mod population;
 mod tests;
 mod words;
 
+pub use author::log_sum_exp;
 pub use config::PopulationConfig;
 pub use population::Population;

@@ -21,7 +21,7 @@ const POWER: f64 = 0.8;
 
 /// A claim's tests, before those of others are looked at.
 pub(super) struct Tested {
-    pub(super) estimate: f64,
+    pub(super) estimate: Option<f64>,
     pub(super) interval: Option<[f64; 2]>,
     pub(super) p_value: f64,
     pub(super) opposite: f64,
@@ -75,7 +75,7 @@ impl Tested {
         ClaimOutcome {
             says: claim.says.clone(),
             verdict,
-            estimate: self.found.is_none().then_some(self.estimate),
+            estimate: self.estimate,
             interval: self.interval,
             p_value: self.found.is_none().then_some(self.p_value),
             opposite_p_value: Some(opposite),
@@ -89,7 +89,7 @@ impl Tested {
     /// Of two attacks that rank all users alike.
     fn identical() -> Self {
         Self {
-            estimate: 0.0,
+            estimate: Some(0.0),
             interval: None,
             p_value: 0.0,
             opposite: 1.0,
@@ -102,7 +102,7 @@ impl Tested {
 
     fn above_zero(found: &Contrast) -> anyhow::Result<Self> {
         Ok(Self {
-            estimate: found.estimate,
+            estimate: Some(found.estimate),
             interval: Some(table::ends(found.interval(0.05)?)),
             p_value: found.above(0.0),
             opposite: found.below(0.0),
@@ -115,7 +115,7 @@ impl Tested {
 
     fn alike(found: &Contrast) -> anyhow::Result<Self> {
         Ok(Self {
-            estimate: found.estimate,
+            estimate: Some(found.estimate),
             interval: Some(table::ends(found.interval(0.05)?)),
             p_value: found.within(MARGIN),
             // Apart by more than the margin, on whichever side.
@@ -188,7 +188,7 @@ fn separated(terms: &[Term]) -> Result<Tested, String> {
     let found = runs.map(p_value).collect::<Option<Vec<f64>>>();
     let p_value = found.ok_or("all users have the same value")?.into_iter().fold(0.0, f64::max);
     Ok(Tested {
-        estimate: 0.5,
+        estimate: Some(0.5),
         interval: None,
         p_value,
         opposite: 1.0,
@@ -216,7 +216,7 @@ pub(super) fn together(found: &[Correlated]) -> Tested {
         one_sided.fold(0.0, f64::max)
     };
     Tested {
-        estimate: found.iter().map(|own| own.coefficient).sum::<f64>() / found.len() as f64,
+        estimate: Some(found.iter().map(|own| own.coefficient).sum::<f64>() / found.len() as f64),
         interval: None,
         p_value: largest(1.0),
         opposite: largest(-1.0),

@@ -1,8 +1,8 @@
 //! What a grid would take: time, memory and disk, from a shortened run of each variant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use userprint_core::Fingerprint;
@@ -33,11 +33,12 @@ pub(super) fn estimate(grid: &Grid, runs: &Path, changes: &Changes) -> anyhow::R
     let folder =
         tempfile::tempdir_in(runs).with_context(|| format!("{}: cannot be written", runs.display()))?;
     let seed = grid.seeds[0];
-    let (mut estimates, mut disk): (Vec<Estimate<'_>>, u64) = (Vec::new(), 0);
+    let (mut estimates, mut disk): (Vec<Estimate<'_>>, Disk) = (Vec::new(), Disk::default());
     for variant in &grid.variants {
         if variant.needs_runs() {
             if let Some(last) = estimates.last() {
                 estimates.push(Estimate { variant: &variant.name, pretrain_s: 0.0, ..*last });
+                disk.repeat();
             }
             continue;
         }
@@ -48,9 +49,9 @@ pub(super) fn estimate(grid: &Grid, runs: &Path, changes: &Changes) -> anyhow::R
         let pipeline = Pipeline::open(checked, &own, NonZeroUsize::MIN, changes.offline)?;
         let seconds = pipeline.estimate().with_context(|| format!("variant `{}`", variant.name))?;
         estimates.push(Estimate::of(&variant.name, &seconds));
-        disk += size(&own, &settings)?;
+        disk.add(&own, &settings)?;
     }
-    Ok(words(grid, &estimates, disk))
+    Ok(words(grid, &estimates, disk.n_bytes))
 }
 
 impl<'g> Estimate<'g> {
@@ -71,22 +72,58 @@ impl<'g> Estimate<'g> {
     }
 }
 
-/// Bytes of a whole run: what the shortened one left, and the checkpoints that it kept not yet.
-fn size(run: &Path, settings: &TrainSettings) -> anyhow::Result<u64> {
-    let target = run.join(TARGET);
-    let planned = TrainingRecord::read(&target)?.planned_steps.unwrap_or(0);
-    let model: u64 = checkpoint::files(&target)?.iter().map(|file| file_size(file)).sum();
-    Ok(folder_size(run) + settings.n_kept(planned) * model)
+/// Bytes of whole runs; files that runs share count once.
+#[derive(Default)]
+struct Disk {
+    seen: BTreeSet<(u64, u64)>,
+    n_bytes: u64,
+    /// Of the last run.
+    last: u64,
+}
+
+impl Disk {
+    /// What a shortened run left, and the checkpoints that it kept not yet.
+    fn add(&mut self, run: &Path, settings: &TrainSettings) -> anyhow::Result<()> {
+        let target = run.join(TARGET);
+        let record = TrainingRecord::read(&target)?;
+        let n_kept = settings.n_kept(record.planned_steps.unwrap_or(0));
+        let n_left = n_kept.saturating_sub(record.kept_steps.len() as u64);
+        let model: u64 = checkpoint::files(&target)?.iter().map(|file| file_size(file)).sum();
+        self.last = self.folder_size(run) + n_left * model;
+        self.n_bytes += self.last;
+        Ok(())
+    }
+
+    /// As much as the last run.
+    fn repeat(&mut self) {
+        self.n_bytes += self.last;
+    }
+
+    fn folder_size(&mut self, folder: &Path) -> u64 {
+        let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+        let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let size = |path: &PathBuf| match path.is_dir() {
+            true => self.folder_size(path),
+            false if self.is_new(path) => file_size(path),
+            false => 0,
+        };
+        paths.iter().map(size).sum()
+    }
+
+    #[cfg(unix)]
+    fn is_new(&mut self, file: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().is_ok_and(|file| self.seen.insert((file.dev(), file.ino())))
+    }
+
+    #[cfg(not(unix))]
+    fn is_new(&mut self, _file: &Path) -> bool {
+        true
+    }
 }
 
 fn file_size(path: &Path) -> u64 {
     path.metadata().map_or(0, |file| file.len())
-}
-
-fn folder_size(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let size = |path: std::path::PathBuf| if path.is_dir() { folder_size(&path) } else { file_size(&path) };
-    entries.flatten().map(|entry| size(entry.path())).sum()
 }
 
 /// The most memory that this process ever had, where the system tells.
@@ -113,8 +150,8 @@ fn words(grid: &Grid, estimates: &[Estimate<'_>], disk: u64) -> String {
         peak_memory().map_or(String::new(), |memory| format!(", {} of memory", bytes(memory)))
     ));
     lines.push(
-        "from a few steps and texts of each variant; shared stages count once, attacks\n\
-         and reports (seconds each) not at all"
+        "from a few steps and texts of each variant; shared stages and files count once,\n\
+         attacks and reports (seconds each) and the memory of GPUs not at all"
             .to_owned(),
     );
     lines.join("\n")

@@ -105,8 +105,6 @@ pub(crate) struct Claim {
     pub(crate) keeps_promise: Option<String>,
     /// A variant whose held-in users are detected, some of them, at the false discovery rate of its attack.
     pub(crate) detects: Option<String>,
-    /// A variant on a synthetic population in which Proposition 1's bounds hold for every held-in user.
-    pub(crate) bounds_hold: Option<String>,
     /// A variant on a synthetic population whose statistic grows with the exposure that is exact.
     pub(crate) follows_exact: Option<String>,
     /// Two variants, of which the first has the lower loss on attack documents of held-out users.
@@ -163,7 +161,9 @@ impl Grid {
         }
         for (at, variant) in self.variants.iter().enumerate() {
             let earlier: BTreeSet<&str> = self.variants[..at].iter().map(|own| own.name.as_str()).collect();
-            for name in [&variant.set, &self.set, &self.sizes].into_iter().flat_map(runs_named) {
+            for name in
+                [&variant.set, &variant.sizes, &self.set, &self.sizes].into_iter().flat_map(runs_named)
+            {
                 known("earlier variant", name, &earlier)
                     .with_context(|| format!("variant `{}` names {RUN}{name}", variant.name))?;
             }
@@ -179,12 +179,8 @@ impl Grid {
         }
         for claim in &self.claims {
             claim.check(&variants, &rows).with_context(|| format!("the claim {:?}", claim.says))?;
-            if let Some(name) = claim.audited().filter(|name| {
-                self.rows
-                    .iter()
-                    .any(|row| row.name == **name && (row.canary.is_none() || !row.shadows.is_empty()))
-            }) {
-                bail!("the claim {:?} is of an audit, and row `{name}` is not of canaries alone", claim.says);
+            if let Some(name) = claim.audited() {
+                self.row(name)?.check_audit().with_context(|| format!("the claim {:?}", claim.says))?;
             }
         }
         Ok(())
@@ -227,13 +223,41 @@ impl Grid {
 
     /// Whether variants differ in how the target is made alone.
     pub(crate) fn is_of_mitigations(&self) -> bool {
-        let others = self.variants.iter().skip(1);
-        self.variants.len() > 1 && others.flat_map(|variant| variant.set.keys()).all(|key| key == "target")
+        let has_row = |own: &&Variant| self.rows.iter().any(|row| row.variant == own.name);
+        let others = self.variants.iter().skip(1).filter(has_row);
+        let mut keys = others.flat_map(|own| own.set.keys().chain(own.sizes.keys()));
+        self.variants.len() > 1 && keys.all(|key| key == "target")
     }
 
     /// Name of the run folders of a variant.
     pub(crate) fn run_name(&self, variant: &str) -> String {
         format!("{}-{}", self.name, variant.replace(' ', "-"))
+    }
+}
+
+/// What statistics begin with that see who is held in: guesses may see that through the target alone.
+const SEES_COINS: [&str; 6] = ["learned", "set_level", "rmia", "p_value", "q_value", "rank"];
+
+impl Row {
+    /// Whether its users are canaries whose coins its statistic sees through the target alone.
+    pub(crate) fn is_audit(&self) -> bool {
+        self.check_audit().is_ok()
+    }
+
+    fn check_audit(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.canary.is_some() && self.shadows.is_empty(),
+            "an audit is of canaries alone, and row `{}` is not",
+            self.name
+        );
+        let sees = |name: &String| SEES_COINS.iter().any(|own| name.starts_with(own));
+        if let Some(statistic) = self.statistic.as_ref().filter(|name| sees(name)) {
+            bail!(
+                "row `{}`: `{statistic}` is made knowing who is held in, which an audit must not",
+                self.name
+            );
+        }
+        Ok(())
     }
 }
 
@@ -245,7 +269,7 @@ impl Variant {
 
     /// Whether its experiment can be read only once other variants have run.
     pub(crate) fn needs_runs(&self) -> bool {
-        !runs_named(&self.set).is_empty()
+        [&self.set, &self.sizes].into_iter().any(|table| !runs_named(table).is_empty())
     }
 }
 
@@ -260,14 +284,13 @@ impl Claim {
             self.leaks.is_some(),
             self.keeps_promise.is_some(),
             self.detects.is_some(),
-            self.bounds_hold.is_some(),
             self.follows_exact.is_some(),
             self.lower_loss.is_some(),
         ];
         ensure!(
             ways.iter().filter(|way| **way).count() == 1 && self.more.is_some() == self.less.is_some(),
             "it needs one of `more` with `less`, `alike`, `above_chance`, `grows_with_gap`, `goes_with`, `leaks`, \
-             `keeps_promise`, `detects`, `bounds_hold`, `follows_exact` and `lower_loss`"
+             `keeps_promise`, `detects`, `follows_exact` and `lower_loss`"
         );
         ensure!(self.factor.is_none() || self.less.is_some(), "a factor is of `more` and `less` alone");
         self.rows().try_for_each(|row| known("row", row, rows))?;
@@ -288,7 +311,7 @@ impl Claim {
     /// The variants that it names itself.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &String> {
         let factor = self.goes_with.as_ref().map(|claim| &claim.variant);
-        let named = [&self.grows_with_gap, &self.detects, &self.bounds_hold, &self.follows_exact];
+        let named = [&self.grows_with_gap, &self.detects, &self.follows_exact];
         named.into_iter().flatten().chain(factor).chain(self.lower_loss.iter().flatten())
     }
 }

@@ -1,8 +1,11 @@
-//! Claims about what runs say of themselves: audits, detection, Proposition 1, losses.
+//! Claims about what runs say of themselves: audits, detection, exact exposure, losses.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
+use userprint_core::UserId;
 use userprint_stats::audit::{CoinFlippedCanaries, CoinFlips, GuessCounts, OneRunAudit};
-use userprint_stats::{Alternative, StatsError, one_sample_t, spearman};
+use userprint_stats::{Alternative, StatsError, Stratum, one_sample_t, spearman};
 
 use super::claims::{Correlated, DIRECTION, Tested, together};
 use super::file::{Claim, Grid, Leaks, Row};
@@ -30,9 +33,8 @@ pub(super) fn tested(
         Claim { leaks: Some(leaks), .. } => self::leaks(grid, runs, leaks)?,
         Claim { keeps_promise: Some(row), .. } => keeps_promise(grid, runs, grid.row(row)?)?,
         Claim { detects: Some(variant), .. } => detects(&of(variant)?)?,
-        Claim { bounds_hold: Some(variant), .. } => bounds_hold(&of(variant)?),
         Claim { follows_exact: Some(variant), .. } => follows_exact(&of(variant)?),
-        Claim { lower_loss: Some([first, second]), .. } => lower_loss(runs, &of(first)?, &of(second)?)?,
+        Claim { lower_loss: Some([first, second]), .. } => lower_loss(&of(first)?, &of(second)?)?,
         _ => return Ok(None),
     };
     Ok(Some(found))
@@ -40,17 +42,27 @@ pub(super) fn tested(
 
 impl Tested {
     fn found(found: String, p_value: f64, opposite: f64, level: f64) -> Self {
-        let (estimate, n_users, needed) = (0.0, None, None);
-        Self { estimate, interval: None, p_value, opposite, level, n_users, needed, found: Some(found) }
+        let (n_users, needed) = (None, None);
+        Self { estimate: None, interval: None, p_value, opposite, level, n_users, needed, found: Some(found) }
     }
 }
 
-/// The guesses about canaries: the highest third of each run included, the lowest third left out; and the delta.
+/// The guesses about canaries, the highest third of each run included, the lowest third left out, with the delta; or why there are
+/// none.
 ///
 /// Each run has coins of its own, so that all of them together are one audit of more canaries.
-fn guesses(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<(OneRunAudit, f64)> {
+fn guesses(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<Result<(OneRunAudit, f64), String>> {
+    let delta = promised(grid, runs, row)?.map_or(DELTA, |own| own.1);
+    match guessed_together(runs.strata(grid, row)?) {
+        Ok(guessed) => Ok(Ok((guessed, delta))),
+        Err(why @ (StatsError::NoGuesses | StatsError::UnfairCoins { .. })) => Ok(Err(why.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn guessed_together(runs: Vec<Stratum>) -> Result<OneRunAudit, StatsError> {
     let (mut n_canaries, mut n_guesses, mut n_correct) = (0, 0, 0);
-    for run in runs.strata(grid, row)? {
+    for run in runs {
         let third = run.held_in.len() / 3;
         let coins = CoinFlips::recorded(run.held_in)?;
         let own = CoinFlippedCanaries::new(&coins, &run.statistic)?
@@ -59,10 +71,7 @@ fn guesses(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<(OneRunAudit, 
         n_guesses += own.n_guesses();
         n_correct += own.n_correct();
     }
-    Ok((
-        OneRunAudit::new(n_canaries, n_guesses, n_correct)?,
-        promised(grid, runs, row)?.map_or(DELTA, |own| own.1),
-    ))
+    OneRunAudit::new(n_canaries, n_guesses, n_correct)
 }
 
 /// Epsilon and delta that every run of a row promises to users: the weakest of them.
@@ -78,14 +87,10 @@ fn promised(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<Option<(f64, 
 
 /// What the canaries of a row certify; nothing where there are too few to guess about.
 pub(super) fn audit(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<Option<AuditOutcome>> {
-    if row.canary.is_none() || !row.shadows.is_empty() {
+    if !row.is_audit() {
         return Ok(None);
     }
-    let (guessed, delta) = match guesses(grid, runs, row) {
-        Ok(found) => found,
-        Err(error) if matches!(error.downcast_ref(), Some(StatsError::NoGuesses)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Ok((guessed, delta)) = guesses(grid, runs, row)? else { return Ok(None) };
     let bound = |significance| guessed.epsilon_lower_bound(delta, significance).map(|bound| bound.epsilon);
     Ok(Some(AuditOutcome {
         n_canaries: guessed.n_canaries(),
@@ -98,8 +103,10 @@ pub(super) fn audit(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<Optio
 }
 
 fn leaks(grid: &Grid, runs: &Runs, leaks: &Leaks) -> anyhow::Result<Result<Tested, String>> {
-    let row = grid.row(&leaks.row)?;
-    let (guessed, delta) = guesses(grid, runs, row)?;
+    let (guessed, delta) = match guesses(grid, runs, grid.row(&leaks.row)?)? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
     let bound = guessed.epsilon_lower_bound(delta, DIRECTION)?.epsilon;
     let found = format!(
         "{} of {} guesses right: epsilon at least {} at .01",
@@ -115,7 +122,16 @@ fn keeps_promise(grid: &Grid, runs: &Runs, row: &Row) -> anyhow::Result<Result<T
     let Some((epsilon, _)) = promised(grid, runs, row)? else {
         return Ok(Err("a run promises nothing to users".to_owned()));
     };
-    let (guessed, delta) = guesses(grid, runs, row)?;
+    let (guessed, delta) = match guesses(grid, runs, row)? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    let n_guesses = guessed.n_guesses();
+    let all_right = OneRunAudit::new(guessed.n_canaries(), n_guesses, n_guesses)?;
+    if all_right.p_value(epsilon, delta)? > DIRECTION {
+        let epsilon = decimals(epsilon, 2);
+        return Ok(Err(format!("{n_guesses} guesses could not refute epsilon {epsilon} if all were right")));
+    }
     let bound = guessed.epsilon_lower_bound(delta, TOLD)?.epsilon;
     let found = format!(
         "{} of {} guesses right: epsilon at least {} at .05, promised {}",
@@ -143,26 +159,16 @@ fn detects(runs: &[&Run]) -> anyhow::Result<Result<Tested, String>> {
     Ok(Ok(Tested::found(found, p_value, 1.0, rate)))
 }
 
-fn bounds_hold(runs: &[&Run]) -> Result<Tested, String> {
-    let rows: Vec<_> = runs.iter().flat_map(|run| &run.results.exact).collect();
-    if rows.is_empty() {
-        return Err("the population is not a synthetic one, so nothing is known exactly".to_owned());
-    }
-    // Where a document is all but certain to be the user's, the lower bound is met to the last bit.
-    let slack = |value: f64| 1e-9 * (1.0 + value.abs());
-    let inside = rows.iter().filter(|row| {
-        row.lower <= row.exposure + slack(row.lower) && row.exposure <= row.upper + slack(row.upper)
-    });
-    let (n_inside, n) = (inside.count(), rows.len());
-    let (p_value, opposite) = if n_inside == n { (0.0, 1.0) } else { (1.0, 0.0) };
-    Ok(Tested::found(format!("{n_inside} of {n} users between the bounds"), p_value, opposite, DIRECTION))
-}
-
 fn follows_exact(runs: &[&Run]) -> Result<Tested, String> {
+    if runs.iter().any(|run| run.results.exact.is_empty()) {
+        return Err(
+            "nothing is known exactly: no synthetic population, or something is planted in it".to_owned()
+        );
+    }
     let mut found = Vec::new();
     for run in runs {
         let rows = &run.results.exact;
-        let exposure: Vec<f64> = rows.iter().map(|row| row.exposure).collect();
+        let exposure: Vec<f64> = rows.iter().map(|row| row.exposure_per_token).collect();
         let measured: Vec<f64> = rows.iter().map(|row| row.measured).collect();
         let own = spearman(&exposure, &measured, TOLD).map_err(|why| why.to_string())?;
         found.push(Correlated { coefficient: own.coefficient, p_value: own.p_value });
@@ -170,10 +176,9 @@ fn follows_exact(runs: &[&Run]) -> Result<Tested, String> {
     Ok(together(&found))
 }
 
-/// Losses on attack documents of users that are held out in both variants, a user's runs averaged.
-fn lower_loss(runs: &Runs, first: &[&Run], second: &[&Run]) -> anyhow::Result<Result<Tested, String>> {
-    let (first, second) =
-        (runs.held_out_means(first, LOG_LIKELIHOOD)?, runs.held_out_means(second, LOG_LIKELIHOOD)?);
+/// Losses on attack documents of users that are held out in both variants at a seed; a user's seeds are averaged.
+fn lower_loss(first: &[&Run], second: &[&Run]) -> anyhow::Result<Result<Tested, String>> {
+    let (first, second) = (held_out(first)?, held_out(second)?);
     let gains: Vec<f64> = first.iter().filter_map(|(user, value)| Some(value - second.get(user)?)).collect();
     let test = |alternative| one_sample_t(&gains, alternative);
     let (higher, lower) = match (test(Alternative::Greater), test(Alternative::Less)) {
@@ -188,4 +193,16 @@ fn lower_loss(runs: &Runs, first: &[&Run], second: &[&Run]) -> anyhow::Result<Re
         gains.len()
     );
     Ok(Ok(Tested::found(found, higher, lower, DIRECTION)))
+}
+
+/// The target's log-likelihood, nats per token, of each user that is held out, by seed and user.
+fn held_out(runs: &[&Run]) -> anyhow::Result<BTreeMap<(u64, UserId), f64>> {
+    let mut values = BTreeMap::new();
+    for run in runs {
+        let column = run.column(LOG_LIKELIHOOD).with_context(|| format!("there is no `{LOG_LIKELIHOOD}`"))?;
+        let rows = run.table.user_id.iter().zip(column).zip(&run.table.held_in);
+        let own = rows.filter(|(_, held_in)| !**held_in);
+        values.extend(own.map(|((user, value), _)| ((run.results.seed, user.clone()), *value)));
+    }
+    Ok(values)
 }

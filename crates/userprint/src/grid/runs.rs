@@ -20,7 +20,7 @@ use crate::pipeline::{Pipeline, Stage};
 use crate::results::Results;
 use crate::run_folder::Manifest;
 use crate::stages::attack::STATISTICS;
-use crate::stages::norms::GradientNorms;
+use crate::stages::norms::{GradientNorms, NORMS};
 
 /// What the command line changes in every run.
 #[derive(Clone, Debug, Default)]
@@ -106,20 +106,6 @@ impl Runs {
         Ok(self.of_variant(grid.position(variant)?).collect())
     }
 
-    /// The mean of a column over runs, of each user that is held out in them.
-    pub(crate) fn held_out_means(&self, runs: &[&Run], name: &str) -> anyhow::Result<BTreeMap<UserId, f64>> {
-        let mut sums: BTreeMap<UserId, (f64, f64)> = BTreeMap::new();
-        for run in runs {
-            let values = run.column(name).with_context(|| format!("there is no statistic `{name}`"))?;
-            for (at, user) in run.table.user_id.iter().enumerate().filter(|&(at, _)| !run.table.held_in[at]) {
-                let (sum, n) = sums.entry(user.clone()).or_default();
-                *sum += values[at];
-                *n += 1.0;
-            }
-        }
-        Ok(sums.into_iter().map(|(user, (sum, n))| (user, sum / n)).collect())
-    }
-
     /// What the attack of a row says of each user of a run.
     fn values(&self, grid: &Grid, run: &Run, row: &Row) -> anyhow::Result<Vec<f64>> {
         let of = |run: &Run| run.statistics(row).with_context(|| format!("row `{}`", row.name));
@@ -173,12 +159,15 @@ impl Runs {
 
 impl Run {
     fn read(variant: usize, folder: &Path) -> anyhow::Result<Self> {
+        let manifest = Manifest::read(folder)?;
+        // An earlier training of other settings may have left some.
+        let has_norms = manifest.stages.get("train").is_some_and(|stage| stage.outputs.contains_key(NORMS));
         Ok(Self {
             variant,
             results: Results::read(folder)?,
-            manifest: Manifest::read(folder)?,
             table: store::read_statistics(&folder.join(STATISTICS))?,
-            norms: GradientNorms::read(folder)?,
+            norms: if has_norms { Some(GradientNorms::read(folder)?) } else { None },
+            manifest,
         })
     }
 

@@ -1,5 +1,7 @@
 //! Gradient norms: whether examples of canary users pull harder at the target than those of others.
 
+use std::path::Path;
+
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use userprint_core::{ExampleSource, UserId};
@@ -26,14 +28,11 @@ pub(crate) struct GradientNorms {
 }
 
 impl GradientNorms {
-    /// Those of a run folder, if it has some.
-    pub(crate) fn read(folder: &std::path::Path) -> anyhow::Result<Option<Self>> {
+    /// Those of a run folder that has some.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(NORMS);
-        if !path.exists() {
-            return Ok(None);
-        }
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_str(&text).map(Some).with_context(|| path.display().to_string())
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
 }
 

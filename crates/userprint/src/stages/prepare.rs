@@ -90,8 +90,9 @@ pub(crate) fn prepare(pipeline: &Pipeline) -> anyhow::Result<Planted> {
     if let CorpusChoice::Split(path) = &experiment.corpus {
         // What was marked could not be told from what a held-out user does not train on.
         ensure!(
-            tiers.is_empty() || !path.with_file_name(NEAR_DUPLICATES).exists(),
-            "canaries in a split whose near-duplicates were marked would train on those: split without `--near-duplicates`"
+            (tiers.is_empty() && experiment.raw.shadow.is_none())
+                || !path.with_file_name(NEAR_DUPLICATES).exists(),
+            "canaries or shadows of a split whose near-duplicates were marked would train on those: split without `--near-duplicates`"
         );
     }
     let planted = match tiers.is_empty() {

@@ -18,8 +18,10 @@ use super::pretrain::{REFERENCE as REFERENCE_FOLDER, TrainingRecord, reference_f
 use super::{StageOutput, prepare, train};
 use crate::backend::with_backend;
 use crate::checkpoint::{Checkpoint, Scoring, ScoringForm};
+use crate::hub;
 use crate::pipeline::Pipeline;
 use crate::progress::Bar;
+use crate::run_folder::Manifest;
 
 /// Files of the score tables in the run folder.
 pub(crate) const REFERENCE: &str = "scores/reference.parquet";
@@ -50,8 +52,12 @@ pub(crate) fn run(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<Stag
 fn run_reference_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::Result<StageOutput> {
     let mut texts = Texts::new(pipeline, hash)?;
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
-    let folder = other_reference(pipeline).map_or_else(|| reference_folder(pipeline), Ok)?;
+    let folder = other_reference(pipeline)?.map_or_else(|| reference_folder(pipeline), Ok)?;
     let reference = Checkpoint::<Scoring<B>>::open(&folder, form)?;
+    if pipeline.is_short {
+        // A device's first batch is slow.
+        texts.score("reference", &reference, REFERENCE, &texts.bar("reference"))?;
+    }
     let bar = texts.bar("reference");
     let speed = texts.score("reference", &reference, REFERENCE, &bar)?;
     let note = format!("{} examples, {speed:.0} tokens/s", texts.examples.len());
@@ -66,6 +72,9 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     let steps = record.kept_steps;
     let mut texts = Texts::new(pipeline, hash)?;
     let target = Checkpoint::<Scoring<B>>::open_over(&reference_folder(pipeline)?, &folder, form)?;
+    if pipeline.is_short {
+        texts.score("target", &target, TARGET, &texts.bar("target"))?;
+    }
     let bar = texts.bar("target");
     let speed = texts.score("target", &target, TARGET, &bar)?;
     // A shortened training kept fewer checkpoints than it would.
@@ -86,8 +95,14 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
 }
 
 /// The folder of the reference of another run, where scores are set beside those.
-pub(crate) fn other_reference(pipeline: &Pipeline) -> Option<PathBuf> {
-    pipeline.experiment.raw.score.reference_from.as_ref().map(|run| run.join(REFERENCE_FOLDER))
+pub(crate) fn other_reference(pipeline: &Pipeline) -> anyhow::Result<Option<PathBuf>> {
+    let Some(run) = &pipeline.experiment.raw.score.reference_from else { return Ok(None) };
+    let context = || "score.reference_from";
+    Ok(Some(match Manifest::read(run).with_context(context)?.hub {
+        // That run has fetched it.
+        Some(model) => hub::fetch(&model.name, Some(&model.commit), true).with_context(context)?.folder,
+        None => run.join(REFERENCE_FOLDER),
+    }))
 }
 
 /// The score table of the checkpoint that was kept of a step.

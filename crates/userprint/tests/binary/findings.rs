@@ -52,10 +52,6 @@ variant = "canaries"
 canary = 0
 
 [[claims]]
-says = "Bounds hold"
-bounds_hold = "none"
-
-[[claims]]
 says = "Canaries certify more than any training could"
 leaks = { row = "canaries", epsilon = 90.0 }
 
@@ -99,14 +95,13 @@ fn claims_that_are_not_about_aurocs() {
         let claim = &found["claims"][at];
         (claim["verdict"].as_str().expect("a verdict"), claim["found"].as_str().unwrap_or_default())
     };
-    assert_eq!(claim(0), ("reproduced", "18 of 18 users between the bounds"));
-    let (verdict, guesses) = claim(1);
+    let (verdict, guesses) = claim(0);
     assert!(verdict == "undecided" && guesses.contains("of 20 guesses right: epsilon at least"), "{guesses}");
-    assert_eq!(found["claims"][2]["undefined"], "a run promises nothing to users");
-    assert!(claim(3).1.starts_with("users detected at 5 %: "), "{}", claim(3).1);
-    assert!(found["claims"][4]["estimate"].as_f64().is_some_and(|r| (-1.0..=1.0).contains(&r)));
+    assert_eq!(found["claims"][1]["undefined"], "a run promises nothing to users");
+    assert!(claim(2).1.starts_with("users detected at 5 %: "), "{}", claim(2).1);
+    assert!(found["claims"][3]["estimate"].as_f64().is_some_and(|r| (-1.0..=1.0).contains(&r)));
     // One of two opposite claims has the sign, and neither is decided without the other being contradicted.
-    let losses = [claim(5).1, claim(6).1];
+    let losses = [claim(4).1, claim(5).1];
     assert_ne!(losses[0].contains("loss −"), losses[1].contains("loss −"), "{losses:?}");
 
     let audit = &found["rows"][2]["audit"];
@@ -140,7 +135,7 @@ fn an_estimate_leaves_nothing() {
 fn audits_are_of_canaries_alone() {
     let folder = grid(&GRID.replace("keeps_promise = \"canaries\"", "keeps_promise = \"none\""));
     let said = folder.userprint(&["mitigate", "grid.toml"]);
-    assert!(said.stderr.contains("row `none` is not of canaries alone"), "{}", said.stderr);
+    assert!(said.stderr.contains("an audit is of canaries alone, and row `none` is not"), "{}", said.stderr);
     assert_eq!(said.code, Some(1));
 }
 

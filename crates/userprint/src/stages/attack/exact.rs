@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use userprint_attack::{LikelihoodRatio, ScoredExamples, example_statistics};
+use userprint_attack::{ScoredExamples, TokenMeanLikelihoodRatio, example_statistics};
 use userprint_core::{ExampleSource, Tokenize, UserId, UserIdx, WhitespaceTokenizer};
-use userprint_data::{Corpus, Population};
+use userprint_data::{Corpus, Population, log_sum_exp};
 
 use super::super::score::AttackExample;
 use super::super::train;
@@ -14,8 +14,8 @@ use crate::pipeline::Pipeline;
 use crate::results::ExactRow;
 
 /// A held-in user: its position in the population, and its share of the fine-tuning examples.
-struct Member {
-    author: UserIdx,
+struct HeldIn {
+    position: UserIdx,
     share: f64,
 }
 
@@ -28,46 +28,54 @@ pub(super) fn rows(
     scored: &ScoredExamples,
 ) -> anyhow::Result<Vec<ExactRow>> {
     let experiment = &pipeline.experiment;
-    let is_planted = !experiment.raw.canaries.is_empty() || experiment.raw.attack.label_noise > 0.0;
+    let is_planted = !experiment.raw.canaries.is_empty()
+        || experiment.raw.copies.is_some()
+        || experiment.raw.attack.label_noise > 0.0;
     let CorpusChoice::Synthetic(config) = &experiment.corpus else { return Ok(Vec::new()) };
     if is_planted {
         return Ok(Vec::new());
     }
     let population = Population::new(*config, experiment.seed.named("population"))?;
     let tokenizer = WhitespaceTokenizer::new(population.words());
-    let members = members(pipeline)?;
-    let ratios = example_statistics(scored, &LikelihoodRatio)?.statistic;
-    let mut by_user: BTreeMap<&UserId, Vec<[f64; 3]>> = BTreeMap::new();
-    for (at, example) in examples.iter().enumerate() {
-        let Some(own) = members.get(&example.user_id) else { continue };
-        let tokens = tokenizer.encode(&[&example.text])?;
-        let [lower, exposure] = of_document(&population, &members, own, tokens.ids.row(0));
-        let user = &users[scored.user()[at].index()];
-        by_user.entry(user).or_default().push([lower, exposure, ratios[at]]);
+    let held_in = held_in(pipeline)?;
+    if held_in.len() < 2 {
+        // Alone, a user has nobody to be told from.
+        return Ok(Vec::new());
     }
-    let row = |(user, documents): (&UserId, Vec<[f64; 3]>)| {
+    let ratios = example_statistics(scored, &TokenMeanLikelihoodRatio)?.statistic;
+    let mut by_user: BTreeMap<&UserId, Vec<[f64; 4]>> = BTreeMap::new();
+    for (at, example) in examples.iter().enumerate() {
+        let Some(own) = held_in.get(&example.user_id) else { continue };
+        let tokens = tokenizer.encode(&[&example.text])?;
+        let tokens = tokens.ids.row(0);
+        let [lower, exposure] = of_document(&population, &held_in, own, tokens);
+        let user = &users[scored.user()[at].index()];
+        by_user.entry(user).or_default().push([lower, exposure, exposure / tokens.len() as f64, ratios[at]]);
+    }
+    let row = |(user, documents): (&UserId, Vec<[f64; 4]>)| {
         let n = documents.len() as f64;
         let mean = |of: usize| documents.iter().map(|own| own[of]).sum::<f64>() / n;
-        let upper = log_sum_exp(documents.iter().map(|own| own[1])) - n.ln();
-        let share = members[user].share;
-        ExactRow { share, lower: mean(0), exposure: mean(1), upper, measured: mean(2) }
+        let upper = log_sum_exp(&documents.iter().map(|own| own[1]).collect::<Vec<_>>()) - n.ln();
+        let share = held_in[user].share;
+        let (exposure_per_token, measured) = (mean(2), mean(3));
+        ExactRow { share, lower: mean(0), exposure: mean(1), upper, exposure_per_token, measured }
     };
     let mut rows: Vec<ExactRow> = by_user.into_iter().map(row).collect();
     rows.sort_by(|a, b| a.exposure.total_cmp(&b.exposure));
     Ok(rows)
 }
 
-fn members(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<UserId, Member>> {
+fn held_in(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<UserId, HeldIn>> {
     let corpus = pipeline.corpus()?;
     let (training, groups) = train::examples(pipeline, corpus)?;
-    let mut members = BTreeMap::new();
+    let mut held_in = BTreeMap::new();
     for (at, user) in training.users().iter().enumerate() {
         let share = training.texts(UserIdx(at as u32))?.len() as f64 / groups.len() as f64;
         // Ids of the population's users are in the order of the users.
-        let author = corpus.users().binary_search(user).ok().context("a user is not in the corpus")?;
-        members.insert(user.clone(), Member { author: UserIdx(author as u32), share });
+        let position = corpus.users().binary_search(user).ok().context("a user is not in the corpus")?;
+        held_in.insert(user.clone(), HeldIn { position: UserIdx(position as u32), share });
     }
-    Ok(members)
+    Ok(held_in)
 }
 
 /// `log share + log r` and `log D_task - log D_-u = log(1 + share (r - 1))` of one document, `r = D_u / D_-u`.
@@ -76,24 +84,18 @@ fn members(pipeline: &Pipeline) -> anyhow::Result<BTreeMap<UserId, Member>> {
 /// Kandpal et al., EMNLP 2024, Proposition 1 and its proof, document by document.
 fn of_document(
     population: &Population,
-    members: &BTreeMap<UserId, Member>,
-    own: &Member,
+    held_in: &BTreeMap<UserId, HeldIn>,
+    own: &HeldIn,
     tokens: &[u32],
 ) -> [f64; 2] {
-    let of_own = population.log_prob(own.author, tokens);
-    let others = members.values().filter(|other| other.author != own.author);
-    let others =
-        log_sum_exp(others.map(|other| other.share.ln() + population.log_prob(other.author, tokens)));
-    let task = log_sum_exp([own.share.ln() + of_own, others].into_iter());
+    let of_own = population.log_prob(own.position, tokens);
+    let others = held_in.values().filter(|other| other.position != own.position);
+    let terms = others.map(|other| other.share.ln() + population.log_prob(other.position, tokens));
+    let others = log_sum_exp(&terms.collect::<Vec<_>>());
+    let task = log_sum_exp(&[own.share.ln() + of_own, others]);
     let without = others - (-own.share).ln_1p();
     let log_r = of_own - without;
     [own.share.ln() + log_r, task - without]
-}
-
-fn log_sum_exp(terms: impl Iterator<Item = f64>) -> f64 {
-    let terms: Vec<f64> = terms.collect();
-    let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    most + terms.iter().map(|term| (term - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]
@@ -106,19 +108,20 @@ mod tests {
     #[test]
     fn the_mixture_is_the_populations_own() {
         let population = Population::new(PopulationConfig::smoke(), Seed(1)).unwrap();
-        let member = |user: u32| {
-            let author = UserIdx(user);
-            (UserId::new(format!("user-{:04}", user + 1)), Member { author, share: population.alpha(author) })
+        let user = |user: u32| {
+            let (position, id) = (UserIdx(user), UserId::new(format!("user-{:04}", user + 1)));
+            (id, HeldIn { position, share: population.alpha(position) })
         };
-        let members: BTreeMap<UserId, Member> = (0..150).map(member).collect();
+        let held_in: BTreeMap<UserId, HeldIn> = (0..150).map(user).collect();
         let mut rng = Seed(2).rng();
-        for own in members.values().step_by(15) {
-            let tokens = population.sample_document(own.author, &mut rng);
-            let [lower, exposure] = of_document(&population, &members, own, &tokens);
-            let expect = population.log_prob_task(&tokens) - population.log_prob_without(own.author, &tokens);
+        for own in held_in.values().step_by(15) {
+            let tokens = population.sample_document(own.position, &mut rng);
+            let [lower, exposure] = of_document(&population, &held_in, own, &tokens);
+            let expect =
+                population.log_prob_task(&tokens) - population.log_prob_without(own.position, &tokens);
             assert!((exposure - expect).abs() < 1e-9, "{exposure} {expect}");
-            let log_r =
-                population.log_prob(own.author, &tokens) - population.log_prob_without(own.author, &tokens);
+            let log_r = population.log_prob(own.position, &tokens)
+                - population.log_prob_without(own.position, &tokens);
             assert!(
                 (lower - own.share.ln() - log_r).abs() < 1e-9 && lower <= exposure + 1e-9,
                 "{lower} {log_r}"
