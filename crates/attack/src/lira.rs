@@ -3,6 +3,7 @@
 use userprint_core::TextScores;
 
 use crate::example_statistics::statistics_with_target;
+use crate::examples::check_length;
 use crate::{Aggregate, AttackError, Model, NamedScores, ScoredExamples, Statistic, UserStatistics};
 
 /// Whose spread over the shadow models a user's distance is measured in.
@@ -102,30 +103,34 @@ fn about_shadow(error: AttackError, index: usize) -> AttackError {
 /// error of its mean. The answer is the logarithm of the ratio of densities at the target's statistic.
 ///
 /// # Errors
-/// [`AttackError::ShadowOfOtherUsers`]; [`AttackError::OneSidedShadows`] for a user that all shadows saw, or none;
+/// [`AttackError::UnequalColumns`]; [`AttackError::ShadowOfOtherUsers`]; [`AttackError::OneSidedShadows`] for a user that all shadows saw, or none;
 /// [`AttackError::NoSpread`] where no side of a user has two shadows, or they never differ.
 ///
 /// # Reference
 /// Carlini et al., arXiv:2112.03570, the online attack with one variance for all; Kandpal et al., EMNLP 2024, App. B, for users.
 /// ```
 /// use userprint_attack::UserStatistics;
-/// use userprint_attack::lira::lira_of_members;
+/// use userprint_attack::lira::online_lira;
 /// use userprint_core::UserIdx;
 /// let run = |held_in: bool, statistic: f64| UserStatistics {
 ///     user: vec![UserIdx(0)], held_in: vec![held_in], statistic: vec![statistic], n_examples: vec![1],
 /// };
 /// let shadows = [run(true, 1.0), run(true, 3.0), run(false, -1.0), run(false, 1.0)];
-/// let found = lira_of_members(&run(true, 1.5), &shadows)?;
+/// let found = online_lira(&run(true, 1.5), &shadows)?;
 /// // Means 2 and 0, variances 2 on both sides, each times 3/2: (1.5² - 0.5²) / 6.
 /// assert!((found.statistic[0] - 1.0 / 3.0).abs() < 1e-12);
 /// # Ok::<(), userprint_attack::AttackError>(())
 /// ```
-pub fn lira_of_members(
+pub fn online_lira(
     target: &UserStatistics,
     shadows: &[UserStatistics],
 ) -> Result<UserStatistics, AttackError> {
     if let Some(shadow) = shadows.iter().position(|shadow| shadow.user != target.user) {
         return Err(AttackError::ShadowOfOtherUsers { shadow });
+    }
+    for users in shadows.iter().chain([target]) {
+        check_length("held_in", users.held_in.len(), users.user.len())?;
+        check_length("statistic", users.statistic.len(), users.user.len())?;
     }
     let of_user = |row: usize, seen: bool| -> Result<Side, AttackError> {
         let own = shadows.iter().filter(|shadow| shadow.held_in[row] == seen);
@@ -313,7 +318,7 @@ mod tests {
 
     /// Users with levels of their own, and an effect of being seen: against the right answer, which knows level and spread.
     #[test]
-    fn members_are_told_by_shadows_that_saw_them() {
+    fn held_in_users_are_told_by_shadows_that_saw_them() {
         let (n_users, effect, n_shadows) = (2000, 1.5, 16);
         let mut rng = Seed(5).rng();
         let level: Vec<f64> = (0..n_users).map(|_| 3.0 * normal(&mut rng)).collect();
@@ -328,7 +333,7 @@ mod tests {
         };
         let shadows: Vec<UserStatistics> = (0..n_shadows).map(&mut run).collect();
         let target = run(18);
-        let found = lira_of_members(&target, &shadows).unwrap();
+        let found = online_lira(&target, &shadows).unwrap();
         let auroc = |statistic: &[f64]| Roc::from_labels(statistic, &target.held_in).unwrap().auroc();
         // Theory: Phi(effect / sqrt 2) = .856 knowing the level, less for the error of two means of eight;
         // without shadows Phi(effect / sqrt(2 (1 + 9))) = .631. Standard errors are about .01.
@@ -337,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn shadows_of_members_must_fit() {
+    fn shadows_of_both_sides_must_fit() {
         let run = |user: u32, held_in: bool, statistic: f64| UserStatistics {
             user: vec![UserIdx(user)],
             held_in: vec![held_in],
@@ -345,7 +350,7 @@ mod tests {
             n_examples: vec![1],
         };
         let target = run(4, true, 0.0);
-        let error = |shadows: &[UserStatistics]| lira_of_members(&target, shadows).unwrap_err().to_string();
+        let error = |shadows: &[UserStatistics]| online_lira(&target, shadows).unwrap_err().to_string();
         assert!(
             error(&[run(4, true, 1.0), run(5, false, 1.0)]).contains("shadow model 1 are of other users")
         );

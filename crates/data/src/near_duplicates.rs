@@ -18,6 +18,7 @@ const CHANCE: f64 = 0.95;
 
 /// When one text is nearly another.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NearDuplicates {
     /// Least Jaccard similarity of the two sets of shingles, above 0 and up to 1.
     pub threshold: f64,

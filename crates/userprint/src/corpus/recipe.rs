@@ -11,7 +11,7 @@ use userprint_data::recipes::{Published, RecordCounts, Source};
 use userprint_data::{Columns, Inspection, Preparation, Recipe, RelationalSplit};
 use userprint_model::HfTokenizer;
 
-use super::split::{Steps, words};
+use super::split::{DuplicatesName, Steps, words};
 use super::{Files, Means, Shares, keeping_all};
 use crate::hub;
 use crate::progress::Bar;
@@ -30,6 +30,7 @@ pub(super) const CC_NEWS: &str = "\
 Examples:
   userprint corpus cc-news --out news
   userprint corpus cc-news --from 'news-*.jsonl.gz' --out news
+  userprint corpus cc-news --duplicates kept --out news     to study copies
 
 A user is a web domain. Keeps one of a domain's equal texts, and domains with
 at least 30.";
@@ -64,6 +65,9 @@ pub(crate) struct RecipeArgs {
     /// Users with fewer documents are dropped [default: as in the paper].
     #[arg(long, value_name = "N")]
     min_examples: Option<u32>,
+    /// Which equal texts stay [default: as in the paper].
+    #[arg(long, value_enum)]
+    duplicates: Option<DuplicatesName>,
     /// Documents with fewer tokens are dropped [default: as in the paper].
     #[arg(long, value_name = "N")]
     min_tokens: Option<usize>,
@@ -109,7 +113,7 @@ impl RecipeArgs {
         let all = keeping_all(columns, &self.means);
         let split = RelationalSplit {
             split: self.shares.split(self.min_examples.unwrap_or(recipe.min_examples())),
-            duplicates: recipe.duplicates(),
+            duplicates: self.duplicates.map_or(recipe.duplicates(), DuplicatesName::meant),
             seed: Seed(self.shares.seed),
             ..all.clone()
         };

@@ -66,13 +66,23 @@ pub(crate) struct SplitArgs {
 
 /// Which of equal texts stay, by its name on the command line.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum DuplicatesName {
+pub(super) enum DuplicatesName {
     /// All.
     Kept,
     /// One of each user.
     OneAUser,
     /// One of all users.
     OneInAll,
+}
+
+impl DuplicatesName {
+    pub(super) fn meant(self) -> Duplicates {
+        match self {
+            Self::Kept => Duplicates::Kept,
+            Self::OneAUser => Duplicates::OneAUser,
+            Self::OneInAll => Duplicates::OneInAll,
+        }
+    }
 }
 
 /// What becomes of shared texts, by its name on the command line.
@@ -92,11 +102,7 @@ impl SplitArgs {
         let mut split = RelationalSplit {
             split: self.shares.split(self.min_examples),
             max_examples: self.max_examples,
-            duplicates: match self.duplicates {
-                DuplicatesName::Kept => Duplicates::Kept,
-                DuplicatesName::OneAUser => Duplicates::OneAUser,
-                DuplicatesName::OneInAll => Duplicates::OneInAll,
-            },
+            duplicates: self.duplicates.meant(),
             shared: match self.shared {
                 SharedName::Kept => SharedTexts::Kept,
                 SharedName::Dropped => SharedTexts::Dropped,

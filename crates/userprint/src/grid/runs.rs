@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use userprint_attack::UserStatistics;
-use userprint_attack::lira::lira_of_members;
+use userprint_attack::lira::online_lira;
 use userprint_core::{UserId, UserIdx};
 use userprint_mitigate::PrivacyUnit;
 use userprint_score::store::{self, StatisticsTable};
@@ -126,7 +126,7 @@ impl Runs {
             );
             shadows.push(of(own)?);
         }
-        Ok(lira_of_members(&target, &shadows).with_context(|| format!("row `{}`", row.name))?.statistic)
+        Ok(online_lira(&target, &shadows).with_context(|| format!("row `{}`", row.name))?.statistic)
     }
 
     fn stratum(&self, grid: &Grid, run: &Run, row: &Row) -> anyhow::Result<Stratum> {
