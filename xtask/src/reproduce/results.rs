@@ -1,5 +1,6 @@
 //! `docs/results`: the page of each recipe, put together from what its runs left, and the page of all claims.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -106,29 +107,47 @@ fn claims() -> anyhow::Result<String> {
          by Holm's method within the recipe. Claims about the gap of losses are over checkpoints of each run instead, which are \
          taken as independent though they are not. Audits guess a third of the canaries in and a third out; users are detected \
          where the least adjusted p-value of a held-in one is at most the rate; losses are those of held-out users, by a paired \
-         t-test. All else is *undecided*; the number is of users that would decide it four \
-         times in five, if they are like those at hand."
+         t-test. All else is *undecided*, with the number of users that would decide it four \
+         times in five, if they are like those at hand: undecided, 250."
             .to_owned(),
-        "| recipe | claim | corpus | verdict | users, needed |\n|---|---|---|---|---|".to_owned(),
     ];
-    let mut lines = Vec::new();
+    // What became of each claim, by recipe and claim, then by corpus.
+    let (mut verdicts, mut corpora) =
+        (Vec::<(String, String, BTreeMap<String, String>)>::new(), BTreeSet::new());
     for name in recipe::names()? {
         for section in sections(&name)? {
-            let outcome = read(&section.join("grid.json"))?;
+            let (outcome, corpus) = (read(&section.join("grid.json"))?, title(&section));
             for claim in outcome["claims"].as_array().into_iter().flatten() {
-                lines.push(line(&name, &title(&section), claim));
+                let says = claim["says"].as_str().unwrap_or_default();
+                let at = verdicts.iter().position(|(recipe, own, _)| *recipe == name && own == says);
+                let at = at.unwrap_or_else(|| {
+                    verdicts.push((name.clone(), says.to_owned(), BTreeMap::new()));
+                    verdicts.len() - 1
+                });
+                verdicts[at].2.insert(corpus.clone(), verdict(claim));
+            }
+            if outcome["claims"].as_array().is_some_and(|claims| !claims.is_empty()) {
+                corpora.insert((!corpus.ends_with("smoke scale"), corpus));
             }
         }
     }
-    let table = parts.pop().unwrap_or_default();
-    parts.push(format!("{table}\n{}", lines.join("\n")));
+    let corpora: Vec<String> = corpora.into_iter().map(|(_, corpus)| corpus).collect();
+    let mut lines =
+        vec![format!("| recipe | claim | {} |", corpora.join(" | ")), "|---".repeat(corpora.len() + 2) + "|"];
+    for (name, says, own) in verdicts {
+        let cells = corpora.iter().map(|corpus| own.get(corpus).map_or("", String::as_str));
+        lines.push(format!("| [{name}]({name}.md) | {says} | {} |", cells.collect::<Vec<_>>().join(" | ")));
+    }
+    parts.push(lines.join("\n"));
     Ok(parts.join("\n\n") + "\n")
 }
 
-fn line(name: &str, corpus: &str, claim: &Value) -> String {
-    let text = |key: &str| claim[key].as_str().unwrap_or_default();
-    let number = |key: &str| claim[key].as_u64().map(|n| n.to_string());
-    let needed = number("n_users_needed").map(|needed| format!(", {needed}")).unwrap_or_default();
-    let users = number("n_users").unwrap_or_default() + &needed;
-    format!("| [{name}]({name}.md) | {} | {corpus} | {} | {users} |", text("says"), text("verdict"))
+/// `undecided, 250`
+fn verdict(claim: &Value) -> String {
+    let verdict = claim["verdict"].as_str().unwrap_or_default();
+    match claim["n_users_needed"].as_u64() {
+        Some(needed) => format!("{verdict}, {needed}"),
+        None if verdict == "undecided" => verdict.to_owned(),
+        None => format!("**{verdict}**"),
+    }
 }
