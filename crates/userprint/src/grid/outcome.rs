@@ -88,8 +88,8 @@ pub(crate) struct VariantOutcome {
     pub(crate) void: Vec<String>,
     /// The attack and the losses along training, of each seed, where checkpoints were kept.
     pub(crate) curves: Vec<Vec<CurvePoint>>,
-    /// AUROC by number of attack examples: means over seeds.
-    pub(crate) knowledge: Vec<(u32, f64)>,
+    /// The attack by number of attack examples: means over seeds.
+    pub(crate) knowledge: Vec<KnowledgeOutcome>,
     /// Gradient norms of examples, of the first run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) norms: Option<NormsOutcome>,
@@ -107,11 +107,23 @@ pub(crate) struct NormsOutcome {
     pub(crate) canary_is_higher: f64,
 }
 
+/// The attack with so many examples of each user.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KnowledgeOutcome {
+    pub(crate) n_examples: u32,
+    /// Mean over draws.
+    pub(crate) auroc: f64,
+    /// Standard deviation over draws.
+    pub(crate) std_dev: f64,
+}
+
 /// The attack and the losses at one kept checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CurvePoint {
     pub(crate) epoch: f64,
     pub(crate) auroc: f64,
+    /// 95 % interval over users.
+    pub(crate) auroc_interval: [f64; 2],
     pub(crate) held_in_loss: f64,
     pub(crate) held_out_loss: f64,
 }

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::outcome::{Outcome, RowOutcome};
+use super::outcome::{KnowledgeOutcome, Outcome, RowOutcome};
 use crate::report::canvas::{self, Axis, CURVE, GUIDE, HELD_IN, HELD_OUT, Swatch, alone};
 use crate::report::{ReportError, bounds};
 use crate::results::{BoundRow, ExactRow};
@@ -149,14 +149,18 @@ fn training(outcome: &Outcome) -> Result<String, ReportError> {
     let points = || curves.iter().flat_map(|curve| curve.iter());
     let gap = |point: &super::outcome::CurvePoint| point.held_out_loss - point.held_in_loss;
     let most_epochs = points().map(|point| point.epoch).fold(0.0, f64::max);
-    let values = || points().flat_map(|point| [point.auroc, gap(point)]).chain([0.5]);
+    let values = || {
+        points()
+            .flat_map(|point| point.auroc_interval.into_iter().chain([point.auroc, gap(point)]))
+            .chain([0.5])
+    };
     let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     let room = 0.05 * (most - least);
     let x = Axis::linear(0.0..most_epochs * 1.02, 6, "epochs");
     let y = Axis::linear(least - room..most + room, 6, "AUROC; nats per token");
     canvas::svg("training", "AUROC and the gap of validation losses along training", |area| {
         let entries = [
-            (Swatch::Line, HELD_IN, "AUROC"),
+            (Swatch::Line, HELD_IN, "AUROC, 95 %"),
             (Swatch::Line, HELD_OUT, "held-out less held-in loss"),
             (Swatch::Dashed, GUIDE, "guessing"),
         ];
@@ -164,6 +168,10 @@ fn training(outcome: &Outcome) -> Result<String, ReportError> {
         let mut chart = canvas::chart(area, &x, &y)?;
         canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;
         for curve in &curves {
+            for point in curve.iter() {
+                let ends = point.auroc_interval.map(|end| (point.epoch, end)).to_vec();
+                canvas::curve(&mut chart, ends, HELD_IN.mix(0.35).stroke_width(3))?;
+            }
             let aurocs = curve.iter().map(|point| (point.epoch, point.auroc));
             chart.draw_series(aurocs.clone().map(|at| Circle::new(at, 6, HELD_IN.filled())))?;
             canvas::curve(&mut chart, aurocs.collect(), HELD_IN.stroke_width(CURVE))?;
@@ -179,7 +187,7 @@ fn training(outcome: &Outcome) -> Result<String, ReportError> {
 fn knowledge(outcome: &Outcome) -> Result<String, ReportError> {
     let curves: Vec<_> = outcome.variants.iter().map(|variant| &variant.knowledge).collect();
     let points = || curves.iter().flat_map(|curve| curve.iter());
-    let most_examples = points().map(|point| point.0).max().unwrap_or(1);
+    let most_examples = points().map(|point| point.n_examples).max().unwrap_or(1);
     let numbers = [1, 2, 5, 10, 20, 50, 100, 200, 500];
     let ticks =
         numbers.into_iter().filter(|&n| n <= most_examples).map(|n| (f64::from(n).ln(), n.to_string()));
@@ -188,16 +196,24 @@ fn knowledge(outcome: &Outcome) -> Result<String, ReportError> {
         ticks: ticks.collect(),
         label: "attack documents a user".to_owned(),
     };
-    let values = || points().map(|point| point.1).chain([0.5]);
+    let ends = |point: &KnowledgeOutcome| [point.auroc - point.std_dev, point.auroc + point.std_dev];
+    let values = || points().flat_map(ends).chain([0.5]);
     let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     let y = Axis::linear(least - 0.02..most + 0.03, 6, "AUROC");
     canvas::svg("knowledge", "AUROC by number of attack documents", |area| {
-        let entries = [(Swatch::Line, HELD_IN, "mean over draws"), (Swatch::Dashed, GUIDE, "guessing")];
+        let entries = [
+            (Swatch::Line, HELD_IN, "mean and standard deviation of draws"),
+            (Swatch::Dashed, GUIDE, "guessing"),
+        ];
         canvas::legend(area, &entries)?;
         let mut chart = canvas::chart(area, &x, &y)?;
         canvas::dashed(&mut chart, [(x.range.start, 0.5), (x.range.end, 0.5)], GUIDE)?;
         for curve in &curves {
-            let at = curve.iter().map(|&(n, auroc)| (f64::from(n).ln(), auroc));
+            for point in curve.iter() {
+                let ends = ends(point).map(|end| (f64::from(point.n_examples).ln(), end)).to_vec();
+                canvas::curve(&mut chart, ends, HELD_IN.mix(0.6).stroke_width(3))?;
+            }
+            let at = curve.iter().map(|point| (f64::from(point.n_examples).ln(), point.auroc));
             chart.draw_series(at.clone().map(|at| Circle::new(at, 8, HELD_IN.filled())))?;
             canvas::curve(&mut chart, at.collect(), HELD_IN.stroke_width(CURVE))?;
         }

@@ -6,7 +6,7 @@ use userprint_stats::{Interval, Roc, StatsError, Stratum, Term, contrast, pooled
 
 use super::file::{Grid, Row};
 use super::findings;
-use super::outcome::{CurvePoint, NormsOutcome, RowOutcome, VariantOutcome};
+use super::outcome::{CurvePoint, KnowledgeOutcome, NormsOutcome, RowOutcome, VariantOutcome};
 use super::runs::{Run, Runs};
 use crate::results::Results;
 use crate::stages::norms::GradientNorms;
@@ -88,6 +88,7 @@ pub(super) fn curve(results: &Results) -> Vec<CurvePoint> {
         Some(CurvePoint {
             epoch: point.epoch,
             auroc: point.auroc,
+            auroc_interval: point.auroc_interval,
             held_in_loss: losses.held_in,
             held_out_loss: losses.held_out,
         })
@@ -96,14 +97,16 @@ pub(super) fn curve(results: &Results) -> Vec<CurvePoint> {
 }
 
 /// Mean AUROC by number of attack examples, of those numbers that all runs have.
-fn knowledge(own: &[&Run]) -> Vec<(u32, f64)> {
+fn knowledge(own: &[&Run]) -> Vec<KnowledgeOutcome> {
     let Some(first) = own.first() else { return Vec::new() };
-    let mean = |n: u32| {
+    let mean = |n_examples: u32| {
         let at = |run: &&Run| {
-            run.results.knowledge.iter().find(|point| point.n_examples == n).map(|point| point.auroc)
+            let point = run.results.knowledge.iter().find(|point| point.n_examples == n_examples);
+            point.map(|point| (point.auroc, point.auroc_std_dev))
         };
-        let found = own.iter().map(at).collect::<Option<Vec<f64>>>()?;
-        Some((n, found.iter().sum::<f64>() / found.len() as f64))
+        let found = own.iter().map(at).collect::<Option<Vec<(f64, f64)>>>()?;
+        let mean = |of: fn(&(f64, f64)) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
+        Some(KnowledgeOutcome { n_examples, auroc: mean(|own| own.0), std_dev: mean(|own| own.1) })
     };
     first.results.knowledge.iter().filter_map(|point| mean(point.n_examples)).collect()
 }
