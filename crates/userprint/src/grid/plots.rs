@@ -161,7 +161,7 @@ fn training(outcome: &Outcome) -> Result<String, ReportError> {
     canvas::svg("training", "AUROC and the gap of validation losses along training", |area| {
         let entries = [
             (Swatch::Line, HELD_IN, "AUROC, 95 %"),
-            (Swatch::Line, HELD_OUT, "held-out less held-in loss"),
+            (Swatch::Line, HELD_OUT, "gap of losses"),
             (Swatch::Dashed, GUIDE, "guessing"),
         ];
         canvas::legend(area, &entries)?;

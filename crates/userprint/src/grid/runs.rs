@@ -153,7 +153,7 @@ impl Runs {
         let stages = self.runs.iter().flat_map(|run| &run.manifest.stages);
         let by_hash: BTreeMap<_, f64> =
             stages.map(|(name, record)| ((name, &record.hash), record.wall_s)).collect();
-        by_hash.values().sum()
+        by_hash.values().fold(0.0, |sum, wall_s| sum + wall_s)
     }
 }
 
