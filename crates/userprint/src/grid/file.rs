@@ -298,7 +298,7 @@ impl Claim {
     }
 
     /// The row whose audit it is about.
-    fn audited(&self) -> Option<&String> {
+    pub(crate) fn audited(&self) -> Option<&String> {
         self.keeps_promise.as_ref().or(self.leaks.as_ref().map(|leaks| &leaks.row))
     }
 
