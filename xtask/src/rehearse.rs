@@ -16,9 +16,8 @@ use toml::{Table, Value};
 use xshell::{Shell, cmd};
 
 use self::dumps::Dump;
-use crate::project_root;
 use crate::recipe::{Recipe, Scale};
-use crate::reproduce::{GridRun, names, program, read};
+use crate::reproduce::{Binary, GridRun, names, read};
 use crate::watch::watch;
 
 /// Run recipes at paper scale through every stage on made-up dumps and a
@@ -34,12 +33,8 @@ pub(crate) struct Rehearse {
     /// others on the first of them.
     #[arg(long, value_enum, num_args = 1.., default_values = ["enron", "cc-news", "reddit", "arxiv"])]
     corpora: Vec<Dump>,
-    /// Folder of the run folders; without it, `runs` in the workspace.
-    #[arg(long)]
-    runs: Option<PathBuf>,
-    /// A userprint that is built already.
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    binary: Binary,
     /// Keep what is found in docs/results/rehearsal.md.
     #[arg(long)]
     record: bool,
@@ -98,15 +93,14 @@ struct Place<'a> {
 
 impl Rehearse {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let runs = self.runs.clone().unwrap_or_else(|| project_root().join("runs"));
-        let folder = std::path::absolute(runs)?.join("rehearsal");
+        let folder = std::path::absolute(self.binary.runs())?.join("rehearsal");
         if folder.exists() {
             // What an earlier one left would be skipped as done.
             fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
         fs::create_dir_all(&folder)?;
         let start = Instant::now();
-        let place = Place { sh, folder, program: program(self.binary.as_deref(), None) };
+        let place = Place { sh, folder, program: self.binary.program(None) };
         let (mut grids, mut models) = (Vec::new(), BTreeSet::new());
         for name in names(&self.recipes, Scale::Paper)? {
             let grid = cut_grid(&name, &place.folder, &mut models)?;

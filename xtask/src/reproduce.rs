@@ -35,12 +35,8 @@ pub(crate) struct Reproduce {
     /// Number of runs, from seed 1 upwards, instead of the recipe's seeds.
     #[arg(long)]
     seeds: Option<NonZeroU32>,
-    /// Folder of the run folders; without it, `runs` in the workspace.
-    #[arg(long)]
-    runs: Option<PathBuf>,
-    /// A userprint that is built already.
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    binary: Binary,
     /// Keep what is found in docs/results.
     #[arg(long)]
     record: bool,
@@ -134,13 +130,13 @@ impl Reproduce {
         println!("{name}: {}", recipe.shows);
         println!("published: {}", recipe.published);
         println!("about {} minutes at this scale", scale.minutes);
-        let runs = self.runs.clone().unwrap_or_else(|| project_root().join("runs"));
+        let runs = self.binary.runs();
         let corpus = self.corpus.as_ref().map_or("synthetic", |corpus| corpus.name.as_str());
         // One folder a scale and corpus, in which recipes find each other's stages.
         let own = format!("{}-{corpus}", self.scale.name());
         let runs = runs.join(&own);
         let grid = GridRun::new(&runs, name, &recipe.grid(name, self.scale)?)?;
-        let (program, first) = program(self.binary.as_deref(), self.backend);
+        let (program, first) = self.binary.program(self.backend);
         let (arguments, options) = (&grid.arguments, self.options());
         let command = cmd!(sh, "{program} {first...} {arguments...} {options...}");
         if self.estimate {
@@ -205,18 +201,36 @@ pub(crate) fn names(asked: &[String], scale: Scale) -> anyhow::Result<Vec<String
     Ok(names)
 }
 
-/// The binary, or cargo with what makes it run the binary.
-pub(crate) fn program(binary: Option<&Path>, backend: Option<Backend>) -> (PathBuf, Vec<String>) {
-    if let Some(binary) = binary {
-        return (binary.to_owned(), Vec::new());
+/// The binary that runs grids, and where.
+#[derive(Default, clap::Args)]
+pub(crate) struct Binary {
+    /// Folder of the run folders; without it, `runs` in the workspace.
+    #[arg(long)]
+    runs: Option<PathBuf>,
+    /// A userprint that is built already.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+impl Binary {
+    /// The folder of the run folders.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.runs.clone().unwrap_or_else(|| project_root().join("runs"))
     }
-    let mut arguments: Vec<String> = ["run", "--quiet", "-p", "userprint"].map(str::to_owned).to_vec();
-    if let Some(backend) = backend.filter(|backend| *backend != Backend::Cpu) {
-        let features = format!("cpu,{}", backend.name());
-        arguments.extend(["--no-default-features".to_owned(), "--features".to_owned(), features]);
+
+    /// The binary, or cargo with what makes it run the binary.
+    pub(crate) fn program(&self, backend: Option<Backend>) -> (PathBuf, Vec<String>) {
+        if let Some(binary) = &self.binary {
+            return (binary.clone(), Vec::new());
+        }
+        let mut arguments: Vec<String> = ["run", "--quiet", "-p", "userprint"].map(str::to_owned).to_vec();
+        if let Some(backend) = backend.filter(|backend| *backend != Backend::Cpu) {
+            let features = format!("cpu,{}", backend.name());
+            arguments.extend(["--no-default-features".to_owned(), "--features".to_owned(), features]);
+        }
+        arguments.push("--".to_owned());
+        (PathBuf::from("cargo"), arguments)
     }
-    arguments.push("--".to_owned());
-    (PathBuf::from("cargo"), arguments)
 }
 
 /// A recipe's grid on its way through the binary.
@@ -293,8 +307,7 @@ mod tests {
             backend,
             corpus,
             seeds: NonZeroU32::new(2),
-            runs: None,
-            binary: None,
+            binary: Binary::default(),
             record: false,
             estimate: false,
             list: false,
@@ -318,11 +331,11 @@ mod tests {
 
     #[test]
     fn arguments_follow_the_backend() {
-        assert_eq!(program(None, None).1, ["run", "--quiet", "-p", "userprint", "--"]);
+        assert_eq!(Binary::default().program(None).1, ["run", "--quiet", "-p", "userprint", "--"]);
         assert_eq!(reproduce(Some(Backend::Cpu), None).options(), ["--backend", "cpu", "--seeds", "1", "2"]);
         let with_cuda = reproduce(Some(Backend::Cuda), parse_corpus("enron=e.parquet").ok());
         assert_eq!(
-            program(None, Some(Backend::Cuda)).1[4..],
+            Binary::default().program(Some(Backend::Cuda)).1[4..],
             ["--no-default-features", "--features", "cpu,cuda", "--"].map(String::from)
         );
         assert_eq!(

@@ -69,14 +69,14 @@ impl CopiesConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::{Corpus, UserSplit, partition};
 
-    #[test]
-    fn held_in_users_get_copies_of_what_they_train_on_and_nobody_else_changes() {
+    /// 24 users of 20 documents, of whom 6 are public and 9 held in, with 14 documents to train on.
+    pub(crate) fn small_split() -> (InMemoryCorpus, Partition) {
         let rows = (0..24).flat_map(|user| {
             (0..20).map(move |text| CorpusRow {
                 user_id: format!("user {user}"),
@@ -94,7 +94,13 @@ mod tests {
             attack: 0.2,
             min_examples: 5,
         };
-        let before = partition(&corpus, &split, Seed(1)).expect("enough users");
+        let partition = partition(&corpus, &split, Seed(1)).expect("enough users");
+        (corpus, partition)
+    }
+
+    #[test]
+    fn held_in_users_get_copies_of_what_they_train_on_and_nobody_else_changes() {
+        let (corpus, before) = small_split();
         let copies = CopiesConfig { share: 0.5, n_copies: 3 };
         let (copied, after) = copies.plant(&corpus, &before, Seed(2)).expect("the same corpus");
         assert_eq!((&after.users, &after.membership), (&before.users, &before.membership));

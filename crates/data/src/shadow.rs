@@ -54,28 +54,11 @@ mod tests {
     use userprint_core::Role;
 
     use super::*;
-    use crate::{CorpusRow, UserSplit, partition};
+    use crate::copies::tests::small_split;
 
     #[test]
     fn two_draws_are_complements_and_attack_documents_stay() {
-        let rows = (0..24).flat_map(|user| {
-            (0..20).map(move |text| CorpusRow {
-                user_id: format!("user {user}"),
-                example_id: Some(format!("{text:02}")),
-                text: format!("text {text} of {user}"),
-                origin: Default::default(),
-            })
-        });
-        let corpus = InMemoryCorpus::from_rows(rows.collect()).expect("rows that fit");
-        let split = UserSplit {
-            public: 0.25,
-            held_in: 0.5,
-            validation: 0.1,
-            test: 0.0,
-            attack: 0.2,
-            min_examples: 5,
-        };
-        let before = partition(&corpus, &split, Seed(1)).expect("enough users");
+        let (corpus, before) = small_split();
         let draw = |n: u32| {
             let n = NonZeroU32::new(n).expect("above 0");
             shadow(&corpus, &before, n, Seed(2)).expect("the same corpus")

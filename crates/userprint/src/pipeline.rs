@@ -133,8 +133,21 @@ impl Pipeline {
 
     /// Runs all stages up to `last` that are not done yet; the answer is what to tell the user.
     pub(crate) fn run(mut self, last: Stage) -> anyhow::Result<String> {
+        self.run_up_to(last)?;
+        self.summary(last)
+    }
+
+    /// Seconds of each stage up to the scores, from shortened stages, those left out that another run has done; the attack and the
+    /// report are not estimated.
+    pub(crate) fn estimate(mut self) -> anyhow::Result<BTreeMap<Stage, f64>> {
+        self.is_short = true;
+        self.run_up_to(Stage::Score)
+    }
+
+    /// Runs what is not done yet; the answer is what each stage took, with what it left out.
+    fn run_up_to(&mut self, last: Stage) -> anyhow::Result<BTreeMap<Stage, f64>> {
         let inputs = self.inputs()?;
-        let mut hashes: BTreeMap<Stage, Fingerprint> = BTreeMap::new();
+        let (mut hashes, mut seconds) = (BTreeMap::new(), BTreeMap::new());
         for stage in Stage::ALL.into_iter().filter(|stage| *stage <= last) {
             let hash = self.hash(stage, inputs, &hashes)?;
             hashes.insert(stage, hash);
@@ -152,26 +165,7 @@ impl Pipeline {
             let wall_s = start.elapsed().as_secs_f64();
             tracing::info!("{:15} {:6.1} s  {}", stage.name(), wall_s, output.note);
             self.folder.finish(stage.name(), hash, &output, wall_s, stage.later())?;
-        }
-        self.summary(last)
-    }
-
-    /// Seconds of each stage up to the scores, by its hash, from shortened stages; the attack and the report are left out.
-    pub(crate) fn estimate(mut self) -> anyhow::Result<BTreeMap<(Stage, Fingerprint), f64>> {
-        self.is_short = true;
-        let inputs = self.inputs()?;
-        let (mut hashes, mut seconds) = (BTreeMap::new(), BTreeMap::new());
-        for stage in Stage::ALL.into_iter().filter(|stage| *stage <= Stage::Score) {
-            let hash = self.hash(stage, inputs, &hashes)?;
-            hashes.insert(stage, hash);
-            if self.folder.adopt(stage.name(), hash, stage.later())?.is_some() {
-                continue;
-            }
-            let start = Instant::now();
-            let output = self.run_stage(stage, hash).with_context(|| format!("stage {}", stage.name()))?;
-            let wall_s = start.elapsed().as_secs_f64();
-            self.folder.finish(stage.name(), hash, &output, wall_s, stage.later())?;
-            seconds.insert((stage, hash), wall_s + output.left_out_s);
+            seconds.insert(stage, wall_s + output.left_out_s);
         }
         Ok(seconds)
     }

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use userprint_core::Fingerprint;
 use userprint_model::checkpoint;
 use userprint_train::TrainSettings;
 
@@ -55,10 +54,8 @@ pub(super) fn estimate(grid: &Grid, runs: &Path, changes: &Changes) -> anyhow::R
 }
 
 impl<'g> Estimate<'g> {
-    fn of(variant: &'g str, seconds: &BTreeMap<(Stage, Fingerprint), f64>) -> Self {
-        let of = |wanted: &[Stage]| {
-            seconds.iter().filter(|((stage, _), _)| wanted.contains(stage)).map(|(_, s)| s).sum()
-        };
+    fn of(variant: &'g str, seconds: &BTreeMap<Stage, f64>) -> Self {
+        let of = |stages: &[Stage]| stages.iter().filter_map(|stage| seconds.get(stage)).sum();
         Self {
             variant,
             pretrain_s: of(&[Stage::Prepare, Stage::Pretrain]),

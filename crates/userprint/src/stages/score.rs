@@ -54,14 +54,9 @@ fn run_reference_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) ->
     let form = pipeline.experiment.score.form(pipeline.experiment.raw.backend, None);
     let folder = other_reference(pipeline)?.map_or_else(|| reference_folder(pipeline), Ok)?;
     let reference = Checkpoint::<Scoring<B>>::open(&folder, form)?;
-    if pipeline.is_short {
-        // A device's first batch is slow.
-        texts.score("reference", &reference, REFERENCE, &texts.bar("reference"))?;
-    }
-    let bar = texts.bar("reference");
-    let speed = texts.score("reference", &reference, REFERENCE, &bar)?;
+    let (speed, wall_s) = texts.score_timed("reference", &reference, REFERENCE)?;
     let note = format!("{} examples, {speed:.0} tokens/s", texts.examples.len());
-    let left_out_s = bar.wall_s() * texts.left_out();
+    let left_out_s = wall_s * texts.left_out();
     Ok(StageOutput { left_out_s, ..StageOutput::new(&[REFERENCE], note) })
 }
 
@@ -72,15 +67,11 @@ fn run_on<B: KernelBackend>(pipeline: &Pipeline, hash: Fingerprint) -> anyhow::R
     let steps = record.kept_steps;
     let mut texts = Texts::new(pipeline, hash)?;
     let target = Checkpoint::<Scoring<B>>::open_over(&reference_folder(pipeline)?, &folder, form)?;
-    if pipeline.is_short {
-        texts.score("target", &target, TARGET, &texts.bar("target"))?;
-    }
-    let bar = texts.bar("target");
-    let speed = texts.score("target", &target, TARGET, &bar)?;
+    let (speed, wall_s) = texts.score_timed("target", &target, TARGET)?;
     // A shortened training kept fewer checkpoints than it would.
     let planned = record.planned_steps;
     let n_kept = planned.map_or(0, |planned| pipeline.experiment.target.settings.n_kept(planned)) as f64;
-    let left_out_s = bar.wall_s() * (texts.left_out() + n_kept * (1.0 + texts.left_out()));
+    let left_out_s = wall_s * (texts.left_out() + n_kept * (1.0 + texts.left_out()));
     if !pipeline.is_short {
         texts.score_steps(&steps, target, form)?;
     }
@@ -162,8 +153,21 @@ impl<'a> Texts<'a> {
         if there == 0 { 0.0 } else { (self.n_bytes - there) as f64 / there as f64 }
     }
 
-    fn bar(&self, name: &'static str) -> Bar {
-        Bar::new(name, self.examples.len() as u64)
+    /// Scores all examples under a model; the answer is tokens per second, and seconds.
+    fn score_timed<B: KernelBackend>(
+        &mut self,
+        name: &'static str,
+        checkpoint: &Checkpoint<Scoring<B>>,
+        file: &str,
+    ) -> anyhow::Result<(f64, f64)> {
+        let n = self.examples.len() as u64;
+        if self.pipeline.is_short {
+            // A device's first batch is slow.
+            self.score(name, checkpoint, file, &Bar::new(name, n))?;
+        }
+        let bar = Bar::new(name, n);
+        let speed = self.score(name, checkpoint, file, &bar)?;
+        Ok((speed, bar.wall_s()))
     }
 
     /// The id of a model's scores: the stage's hash covers all models, their tokenizers and how texts are read.
